@@ -1,0 +1,152 @@
+package invoicing
+
+import (
+	"context"
+	"time"
+
+	"github.com/winaity/billing/internal/app/idempotency"
+	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/domain/invoice"
+	"github.com/winaity/billing/internal/domain/money"
+)
+
+// Issue asks for a new invoice.
+type Issue struct {
+	CustomerID invoice.CustomerID
+	Total      money.Money
+	DueDate    invoice.Date // zero: the default payment term
+}
+
+// Pay says that an invoice was paid.
+type Pay struct {
+	InvoiceID string
+	Reference invoice.PaymentReference
+	Expect    Precondition
+}
+
+// Cancel asks to cancel an invoice.
+type Cancel struct {
+	InvoiceID string
+	Reason    invoice.Reason
+	Expect    Precondition
+}
+
+// Precondition reports whether a command may go on, given the invoice's version.
+// Nil always may.
+type Precondition func(version int) bool
+
+// CodeVersionMismatch is the code of a command whose Precondition did not hold.
+const CodeVersionMismatch = "version-mismatch"
+
+// Reply makes the answer to a command. It is called in the transaction, since
+// the answer to a keyed command is stored with its effect; it may be called
+// again, and only its last answer counts.
+type Reply struct {
+	To     idempotency.Request // zero: not keyed
+	Render func(View) (idempotency.Answer, error)
+}
+
+// Commands changes invoices. Each command is one transaction: the invoice, its
+// events and the kept answer are committed together or not at all.
+type Commands struct {
+	store Store
+	now   func() time.Time
+}
+
+// NewCommands returns the commands on store. now dates what is not dated by a
+// number.
+func NewCommands(store Store, now func() time.Time) *Commands {
+	return &Commands{store, now}
+}
+
+// Issue issues a new invoice.
+func (c *Commands) Issue(ctx context.Context, cmd Issue, reply Reply) (idempotency.Answer, error) {
+	return c.run(ctx, reply, func(tx Tx) (*invoice.Invoice, error) {
+		number, err := tx.NextNumber(ctx, invoice.Series)
+		if err != nil {
+			return nil, err
+		}
+		return invoice.Issue(invoice.Draft{
+			ID:         messaging.NewID("inv_"),
+			CustomerID: cmd.CustomerID,
+			Total:      cmd.Total,
+			DueDate:    cmd.DueDate,
+		}, number)
+	})
+}
+
+// Pay settles an invoice.
+func (c *Commands) Pay(ctx context.Context, cmd Pay, reply Reply) (idempotency.Answer, error) {
+	return c.change(ctx, cmd.InvoiceID, cmd.Expect, reply, func(i *invoice.Invoice) error {
+		return i.Pay(cmd.Reference, c.instant())
+	})
+}
+
+// Cancel cancels an invoice.
+func (c *Commands) Cancel(ctx context.Context, cmd Cancel, reply Reply) (idempotency.Answer, error) {
+	return c.change(ctx, cmd.InvoiceID, cmd.Expect, reply, func(i *invoice.Invoice) error {
+		return i.Cancel(cmd.Reason, c.instant())
+	})
+}
+
+// instant is now, as exact as it can be stored.
+func (c *Commands) instant() time.Time { return c.now().UTC().Truncate(time.Microsecond) }
+
+// change runs a command on an invoice that exists.
+func (c *Commands) change(ctx context.Context, id string, expect Precondition, reply Reply, command func(*invoice.Invoice) error) (idempotency.Answer, error) {
+	return c.run(ctx, reply, func(tx Tx) (*invoice.Invoice, error) {
+		i, err := tx.Invoice(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if expect != nil && !expect(i.Snapshot().Version) {
+			e := fault.New(fault.Conflict, CodeVersionMismatch, "The invoice has changed since the version that the request expects.")
+			e.Details = map[string]any{"currentVersion": i.Snapshot().Version}
+			return nil, e
+		}
+		return i, command(i)
+	})
+}
+
+// run is the frame of every command: recall or run, save, answer.
+func (c *Commands) run(ctx context.Context, reply Reply, command func(Tx) (*invoice.Invoice, error)) (idempotency.Answer, error) {
+	var answer idempotency.Answer
+	err := c.store.Atomically(ctx, func(tx Tx) error {
+		if reply.To.Keyed() {
+			known, err := tx.Recall(ctx, reply.To)
+			if err != nil {
+				return err
+			}
+			if known != nil {
+				answer = *known
+				answer.Replayed = true
+				return nil
+			}
+		}
+		i, err := command(tx)
+		if err != nil {
+			return err
+		}
+		view := View{Snapshot: i.Snapshot()}
+		if i.Changed() {
+			err = tx.SaveInvoice(ctx, i)
+		} else {
+			view.Documents, err = tx.Documents(ctx, view.ID)
+		}
+		if err != nil {
+			return err
+		}
+		if answer, err = reply.Render(view); err != nil {
+			return err
+		}
+		if reply.To.Keyed() {
+			return tx.Keep(ctx, reply.To, answer)
+		}
+		return nil
+	})
+	if err != nil {
+		return idempotency.Answer{}, err
+	}
+	return answer, nil
+}

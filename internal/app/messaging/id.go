@@ -1,0 +1,7 @@
+package messaging
+
+import "github.com/oklog/ulid/v2"
+
+// NewID returns prefix followed by a new ULID, such as "evt_01HXYZ…". IDs made
+// by one process sort in the order they were made. Safe for concurrent use.
+func NewID(prefix string) string { return prefix + ulid.Make().String() }
