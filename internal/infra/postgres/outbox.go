@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/domain/event"
+	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
+)
+
+// relayLock is the advisory lock of whoever publishes a batch: "outbox" in
+// ASCII. It belongs to the transaction, so it cannot outlive its holder.
+const relayLock = 0x6f7574626f78
+
+const (
+	// idleTimeout ends the session of a holder that hangs. It is above the time
+	// that a batch may take, and below the stream's duplicate window, within
+	// which the stream recognises what the holder published already.
+	idleTimeout = 30 * time.Second
+	// blockPause is how long an event that the stream refuses is left alone.
+	blockPause = time.Minute
+)
+
+// Outbox is the relay's side of the outbox.
+type Outbox struct{ pool *pgxpool.Pool }
+
+// NewOutbox returns the outbox in the pool's database.
+func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool} }
+
+// PublishBatch implements messaging.Outbox. The lock, the reading, the
+// publishing and the marking are one transaction: if it fails after publishing,
+// the same messages are published again under the same ids.
+func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
+	n := 0
+	// Not inTx: it would publish again within one call, and the relay has a
+	// back-off of its own.
+	err := runTx(ctx, o.pool, func(tx pgx.Tx) error {
+		queries := dbgen.New(tx)
+		lock, err := queries.LockOutbox(ctx, dbgen.LockOutboxParams{
+			LockKey:     relayLock,
+			IdleTimeout: strconv.FormatInt(idleTimeout.Milliseconds(), 10),
+		})
+		if err != nil {
+			return fmt.Errorf("lock outbox: %w", err)
+		}
+		if !lock.Locked {
+			return messaging.ErrBusy
+		}
+		rows, err := queries.UnpublishedEvents(ctx, int32(limit)) //nolint:gosec // a batch size
+		if err != nil {
+			return fmt.Errorf("read outbox: %w", err)
+		}
+		if n = len(rows); n == 0 {
+			return nil
+		}
+		return mark(ctx, queries, rows, publish(ctx, messages(rows)))
+	})
+	if err != nil && !errors.Is(err, messaging.ErrBusy) {
+		err = fmt.Errorf("publish outbox: %w", classify(err))
+	}
+	return n, err
+}
+
+func messages(rows []dbgen.UnpublishedEventsRow) []messaging.Message {
+	batch := make([]messaging.Message, len(rows))
+	for i, row := range rows {
+		batch[i] = messaging.Message{
+			ID:            row.ID,
+			Subject:       row.Type,
+			AggregateType: row.AggregateType,
+			AggregateID:   row.AggregateID,
+			Payload:       row.Payload,
+			Traceparent:   value(row.Traceparent),
+			RecordedAt:    row.CreatedAt,
+		}
+	}
+	return batch
+}
+
+// mark records the outcomes of publishing rows.
+func mark(ctx context.Context, queries *dbgen.Queries, rows []dbgen.UnpublishedEventsRow, outcomes []error) error {
+	published := make([]int64, 0, len(rows))
+	for i, err := range outcomes {
+		switch {
+		case err == nil:
+			published = append(published, rows[i].Seq)
+		case fault.KindOf(err) == fault.Invalid:
+			if err := queries.BlockEvent(ctx, dbgen.BlockEventParams{Seq: rows[i].Seq, Pause: blockPause, Error: err.Error()}); err != nil {
+				return fmt.Errorf("block event %s: %w", rows[i].ID, err)
+			}
+		}
+	}
+	if len(published) == 0 {
+		return nil
+	}
+	if err := queries.MarkPublished(ctx, published); err != nil {
+		return fmt.Errorf("mark %d events as published: %w", len(published), err)
+	}
+	return nil
+}
+
+// OutboxStatus is what an operator wants to know about the outbox.
+type OutboxStatus struct {
+	Unpublished int64
+	OldestAge   time.Duration // of the unpublished; zero if there is none
+	Blocked     []BlockedEvent
+}
+
+// BlockedEvent is an event that the stream refuses for good. It holds back the
+// later events of its aggregate.
+type BlockedEvent struct {
+	Seq           int64
+	ID            string
+	Type          string
+	AggregateType string
+	AggregateID   string
+	RecordedAt    time.Time
+	Error         string
+}
+
+// maxBlocked bounds how many blocked events a status lists.
+const maxBlocked = 100
+
+// Status returns the state of the outbox.
+func (o *Outbox) Status(ctx context.Context) (OutboxStatus, error) {
+	queries := dbgen.New(o.pool)
+	row, err := queries.OutboxStatus(ctx)
+	if err != nil {
+		return OutboxStatus{}, fmt.Errorf("read outbox status: %w", classify(err))
+	}
+	blocked, err := queries.BlockedEvents(ctx, maxBlocked)
+	if err != nil {
+		return OutboxStatus{}, fmt.Errorf("read blocked events: %w", classify(err))
+	}
+	status := OutboxStatus{
+		Unpublished: row.Unpublished,
+		OldestAge:   time.Duration(row.OldestAgeSeconds * float64(time.Second)),
+	}
+	for _, b := range blocked {
+		status.Blocked = append(status.Blocked, BlockedEvent{
+			Seq: b.Seq, ID: b.ID, Type: b.Type, AggregateType: b.AggregateType, AggregateID: b.AggregateID,
+			RecordedAt: b.CreatedAt, Error: value(b.BlockedError),
+		})
+	}
+	return status, nil
+}
+
+// appendEvents adds events to the outbox, in order, in the transaction of
+// queries.
+func appendEvents(ctx context.Context, queries *dbgen.Queries, events []event.Event) error {
+	for _, e := range events {
+		message, err := messaging.Seal(ctx, e)
+		if err != nil {
+			return err
+		}
+		err = queries.AppendToOutbox(ctx, dbgen.AppendToOutboxParams{
+			ID:            message.ID,
+			AggregateType: message.AggregateType,
+			AggregateID:   message.AggregateID,
+			Type:          message.Subject,
+			Payload:       message.Payload,
+			Traceparent:   optional(message.Traceparent),
+		})
+		if err != nil {
+			return fmt.Errorf("append %s to outbox: %w", e.Type, err)
+		}
+	}
+	return nil
+}
+
+// optional returns nil for the zero value: what has no value is NULL.
+func optional[S ~string](s S) *string {
+	if s == "" {
+		return nil
+	}
+	text := string(s)
+	return &text
+}
+
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

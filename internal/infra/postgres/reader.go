@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/domain/document"
+	"github.com/winaity/billing/internal/domain/money"
+	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
+)
+
+// Reader answers queries. It is safe for concurrent use.
+type Reader struct{ queries *dbgen.Queries }
+
+// NewReader returns a Reader of the pool's database.
+func NewReader(pool *pgxpool.Pool) *Reader { return &Reader{dbgen.New(pool)} }
+
+// View implements invoicing.Reader.
+func (r *Reader) View(ctx context.Context, id string) (invoicing.View, error) {
+	row, err := r.queries.GetInvoice(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return invoicing.View{}, invoicing.ErrInvoiceNotFound
+	}
+	if err != nil {
+		return invoicing.View{}, classify(fmt.Errorf("read invoice %s: %w", id, err))
+	}
+	views, err := r.views(ctx, []dbgen.Invoice{row})
+	if err != nil {
+		return invoicing.View{}, err
+	}
+	return views[0], nil
+}
+
+// List implements invoicing.Reader.
+func (r *Reader) List(ctx context.Context, f invoicing.Filter, after *invoicing.Position, limit int) ([]invoicing.View, error) {
+	params := dbgen.ListInvoicesParams{
+		Status:     optional(f.Status),
+		CustomerID: optional(f.CustomerID),
+		MaxRows:    int32(limit), //nolint:gosec // a page size
+	}
+	if after != nil {
+		params.BeforeIssuedAt, params.BeforeID = &after.IssuedAt, &after.ID
+	}
+	rows, err := r.queries.ListInvoices(ctx, params)
+	if err != nil {
+		return nil, classify(fmt.Errorf("list invoices: %w", err))
+	}
+	return r.views(ctx, rows)
+}
+
+// views adds their documents to invoices.
+func (r *Reader) views(ctx context.Context, rows []dbgen.Invoice) ([]invoicing.View, error) {
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
+	documents, err := documentsOf(ctx, r.queries, ids...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	views := make([]invoicing.View, len(rows))
+	for i, row := range rows {
+		views[i] = invoicing.View{Snapshot: snapshot(row), Documents: documents[row.ID]}
+	}
+	return views, nil
+}
+
+// documentsOf returns the documents of invoices, by the id of the invoice.
+func documentsOf(ctx context.Context, queries *dbgen.Queries, invoiceIDs ...string) (map[string]invoicing.Documents, error) {
+	rows, err := queries.DocumentsOfInvoices(ctx, invoiceIDs)
+	if err != nil {
+		return nil, fmt.Errorf("read documents: %w", err)
+	}
+	documents := make(map[string]invoicing.Documents, len(rows))
+	for _, row := range rows {
+		of := documents[row.InvoiceID]
+		d := &document.Snapshot{
+			ID:        row.ID,
+			Kind:      document.Kind(row.Kind),
+			Number:    row.Number,
+			InvoiceID: row.InvoiceID,
+			Total:     money.New(row.Amount, money.Currency(row.Currency)),
+			IssuedAt:  row.IssuedAt.UTC(),
+		}
+		switch d.Kind {
+		case document.Receipt:
+			of.Receipt = d
+		case document.CreditNote:
+			of.CreditNote = d
+		}
+		documents[row.InvoiceID] = of
+	}
+	return documents, nil
+}

@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// attempts bounds how often a transaction is run.
+const attempts = 4
+
+// commitError says that it is unknown whether the transaction was committed.
+type commitError struct{ err error }
+
+func (e *commitError) Error() string { return "commit: " + e.err.Error() }
+func (e *commitError) Unwrap() error { return e.err }
+
+// inTx runs f in a READ COMMITTED transaction. It runs f again, a bounded
+// number of times, when the transaction was certainly rolled back for a reason
+// that passes: a deadlock, a lost connection.
+func inTx(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := runTx(ctx, pool, f)
+		if err == nil || attempt == attempts || ctx.Err() != nil || !retryable(err) {
+			return classify(err)
+		}
+		select {
+		case <-ctx.Done():
+			return classify(err)
+		case <-time.After(rand.N(time.Duration(attempt) * 20 * time.Millisecond)):
+		}
+	}
+}
+
+func runTx(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) (err error) {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		// The caller may have given up; the connection still must be clean.
+		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if e := tx.Rollback(rollback); e != nil && !errors.Is(e, pgx.ErrTxClosed) {
+			err = fmt.Errorf("%w (and rollback: %w)", err, e)
+		}
+	}()
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return &commitError{err}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+-- name: AppendToOutbox :exec
+INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, traceparent)
+VALUES ($1, $2, $3, $4, $5, sqlc.narg('traceparent'));
+
+-- name: LockOutbox :one
+-- The settings end with the transaction. Losing a mark in a crash costs a
+-- publication that the stream recognises; a holder that hangs loses its session.
+SELECT pg_try_advisory_xact_lock(sqlc.arg('lock_key')::bigint)::boolean AS locked,
+       set_config('synchronous_commit', 'off', true)::text AS synchronous_commit,
+       set_config('idle_in_transaction_session_timeout', sqlc.arg('idle_timeout')::text, true)::text AS idle_timeout;
+
+-- name: UnpublishedEvents :many
+-- A statement of its own: its snapshot must be taken after the lock.
+SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at
+FROM outbox AS o
+WHERE published_at IS NULL
+  AND NOT EXISTS (
+    SELECT FROM outbox AS b
+    WHERE b.aggregate_id = o.aggregate_id AND b.seq <= o.seq
+      AND b.published_at IS NULL AND b.blocked_until > now())
+ORDER BY seq
+LIMIT $1;
+
+-- name: MarkPublished :exec
+UPDATE outbox
+SET published_at = now(), blocked_until = NULL, blocked_error = NULL
+WHERE seq = ANY(sqlc.arg('seqs')::bigint[]);
+
+-- name: BlockEvent :exec
+UPDATE outbox
+SET blocked_until = now() + sqlc.arg('pause')::interval, blocked_error = sqlc.arg('error')::text
+WHERE seq = sqlc.arg('seq');
+
+-- name: OutboxStatus :one
+SELECT count(*) AS unpublished,
+       coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_age_seconds
+FROM outbox
+WHERE published_at IS NULL;
+
+-- name: BlockedEvents :many
+SELECT seq, id, aggregate_type, aggregate_id, type, created_at, blocked_error
+FROM outbox
+WHERE published_at IS NULL AND blocked_until IS NOT NULL
+ORDER BY seq
+LIMIT $1;
+
+-- name: PurgeOutbox :execrows
+DELETE FROM outbox
+WHERE seq IN (
+    SELECT o.seq FROM outbox AS o
+    WHERE o.published_at < now() - sqlc.arg('retention')::interval
+    ORDER BY o.published_at
+    LIMIT sqlc.arg('max_rows'));
