@@ -1,0 +1,83 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/winaity/billing/internal/app/idempotency"
+	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/devstack"
+	"github.com/winaity/billing/internal/domain/invoice"
+	"github.com/winaity/billing/internal/domain/money"
+	"github.com/winaity/billing/internal/infra/postgres"
+	"github.com/winaity/billing/sql"
+)
+
+func TestMain(m *testing.M) { os.Exit(devstack.Run(m)) }
+
+// bench is a database of the test's own with everything that works on it.
+type bench struct {
+	url      string
+	pool     *pgxpool.Pool
+	appended messaging.Signal
+	store    *postgres.Store
+	reader   *postgres.Reader
+	outbox   *postgres.Outbox
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{url: devstack.DatabaseForTest(t, migrate), appended: messaging.NewSignal()}
+	pool, err := postgres.Open(t.Context(), b.url)
+	must(t, err)
+	t.Cleanup(pool.Close)
+	b.pool = pool
+	b.store, b.reader, b.outbox = postgres.NewStore(pool, b.appended), postgres.NewReader(pool), postgres.NewOutbox(pool)
+	return b
+}
+
+func migrate(ctx context.Context, url string) error {
+	_, err := postgres.Migrate(ctx, url, sql.Migrations())
+	return err
+}
+
+// issue issues an invoice in a transaction that does nothing else.
+func (b *bench) issue(ctx context.Context) (issued *invoice.Invoice, err error) {
+	err = b.store.Atomically(ctx, func(tx invoicing.Tx) error {
+		issued, err = issueIn(ctx, tx)
+		return err
+	})
+	return issued, err
+}
+
+func issueIn(ctx context.Context, tx invoicing.Tx) (*invoice.Invoice, error) {
+	number, err := tx.NextNumber(ctx, invoice.Series)
+	if err != nil {
+		return nil, err
+	}
+	i, err := invoice.Issue(invoice.Draft{ID: messaging.NewID("inv_"), CustomerID: "cust_42", Total: money.New(15000, "EUR")}, number)
+	if err != nil {
+		return nil, err
+	}
+	return i, tx.SaveInvoice(ctx, i)
+}
+
+// count returns what `SELECT count(*) FROM <from>` does.
+func (b *bench) count(t *testing.T, from string) (n int) {
+	t.Helper()
+	must(t, b.pool.QueryRow(t.Context(), "SELECT count(*) FROM "+from).Scan(&n))
+	return n
+}
+
+var keyed = idempotency.Request{Key: "key", Fingerprint: "fingerprint"}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
