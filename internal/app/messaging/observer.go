@@ -35,3 +35,18 @@ type Observer interface {
 	// ClaimFailed reports that the fast path was away.
 	ClaimFailed()
 }
+
+// NoObserver is an Observer that looks away.
+type NoObserver struct{}
+
+// BatchPublished implements Observer.
+func (NoObserver) BatchPublished([]Message, []error, time.Duration) {}
+
+// Delivered implements Observer.
+func (NoObserver) Delivered(string, int, Outcome, time.Duration) {}
+
+// Deduplicated implements Observer.
+func (NoObserver) Deduplicated(Layer) {}
+
+// ClaimFailed implements Observer.
+func (NoObserver) ClaimFailed() {}

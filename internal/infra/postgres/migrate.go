@@ -76,13 +76,17 @@ func notNewer(ctx context.Context, p *goose.Provider) error {
 	return nil
 }
 
+// lockTries is how often, once a second, a migration asks whether another one
+// has ended.
+const lockTries = 300
+
 func withGoose(ctx context.Context, url string, migrations fs.FS, f func(*goose.Provider) error) (err error) {
 	db, err := sql.Open("pgx", url)
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, lockTries), lock.WithUnlockTimeout(1, lockTries))
 	if err != nil {
 		return fmt.Errorf("make migration lock: %w", err)
 	}
