@@ -1,0 +1,207 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/winaity/billing/internal/domain/fault"
+)
+
+const (
+	ensureTimeout = 15 * time.Second
+	ensureRetry   = time.Second
+	// ensureAttempts is how often another instance may get in between the look
+	// at what exists and the change to it.
+	ensureAttempts = 5
+)
+
+// The server's error codes that the client has no names for.
+const codeSubjectsOverlap jetstream.ErrorCode = 10065
+
+// oldestServer is the first with atomic batches.
+var oldestServer = [2]int{2, 12}
+
+// KeepTopology ensures t now and after each reconnect, and waits while NATS is
+// away. It returns nil when ctx ends, and otherwise only what an operator must
+// resolve: a Conflict.
+func (c *Conn) KeepTopology(ctx context.Context, t Topology) error {
+	for {
+		session, err := c.awaitSession(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // only the end of ctx ends the wait
+		}
+		switch err := c.Ensure(ctx, t); {
+		case err == nil:
+			select {
+			case <-session.Done():
+			case <-ctx.Done():
+			}
+		case fault.KindOf(err) == fault.Conflict:
+			return err
+		case ctx.Err() == nil:
+			c.log.WarnContext(ctx, "JetStream is not ready: trying on", "error", err)
+			pause(ctx, ensureRetry)
+		}
+	}
+}
+
+// Ensure creates the streams and consumers that are missing and adapts those
+// that exist, without taking anything away: a limit is raised but never lowered,
+// and settings that t does not mention stay as they are. What it cannot adapt
+// without loss is a Conflict. Any number of instances may run it at once.
+func (c *Conn) Ensure(ctx context.Context, t Topology) error {
+	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
+	defer cancel()
+	ctx, done := c.whileConnected(ctx)
+	defer done()
+	if ctx.Err() != nil {
+		return unavailable("ensure topology", context.Cause(ctx))
+	}
+	if err := checkVersion(c.nc.ConnectedServerVersion()); err != nil {
+		return err
+	}
+	for _, s := range t.Streams {
+		if err := repeat(func() error { return c.ensureStream(ctx, s) }); err != nil {
+			return ensureError("ensure stream "+s.Name, err)
+		}
+	}
+	for _, s := range t.Consumers {
+		if err := repeat(func() error { return c.ensureConsumer(ctx, s) }); err != nil {
+			return ensureError("ensure consumer "+s.Durable, err)
+		}
+	}
+	return nil
+}
+
+// errOvertaken says that another instance was faster.
+var errOvertaken = errors.New("another instance changes the same")
+
+func repeat(ensure func() error) error {
+	var err error
+	for range ensureAttempts {
+		if err = ensure(); !errors.Is(err, errOvertaken) {
+			break
+		}
+	}
+	return err
+}
+
+func ensureError(action string, err error) error {
+	if fault.KindOf(err) == fault.Conflict {
+		return err
+	}
+	return classify(action, err)
+}
+
+func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	stream, err := c.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return c.createStream(ctx, want)
+	}
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	changes, err := reconcile("stream", want.Name, streamSettings(&have, want))
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	if _, err := c.js.UpdateStream(ctx, have); err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return errOvertaken
+		}
+		return fmt.Errorf("update %s: %w", strings.Join(changes, ", "), err)
+	}
+	c.log.InfoContext(ctx, "stream updated", "stream", want.Name, "changes", changes)
+	return nil
+}
+
+func (c *Conn) createStream(ctx context.Context, want jetstream.StreamConfig) error {
+	_, err := c.js.CreateStream(ctx, want)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return errOvertaken
+	}
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == codeSubjectsOverlap {
+		return conflict(err, "Stream %s cannot be created because another stream already takes its subjects (%s): look at \"nats stream ls --subjects\" and take them away from it.",
+			want.Name, strings.Join(want.Subjects, ", "))
+	}
+	if err != nil {
+		return err
+	}
+	c.log.InfoContext(ctx, "stream created", "stream", want.Name)
+	return nil
+}
+
+func (c *Conn) ensureConsumer(ctx context.Context, want Consumer) error {
+	consumer, err := c.js.Consumer(ctx, want.Stream, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		_, err := c.js.CreateConsumer(ctx, want.Stream, want.ConsumerConfig)
+		if errors.Is(err, jetstream.ErrConsumerExists) {
+			return errOvertaken
+		}
+		if err == nil {
+			c.log.InfoContext(ctx, "consumer created", "stream", want.Stream, "consumer", want.Durable)
+		}
+		return err
+	}
+	if errors.Is(err, jetstream.ErrNotPullConsumer) {
+		return conflict(err, "Consumer %s of stream %s is a push consumer: delete it with \"nats consumer rm %s %s\" and it is created anew.",
+			want.Durable, want.Stream, want.Stream, want.Durable)
+	}
+	if err != nil {
+		return err
+	}
+	have := consumer.CachedInfo().Config
+	changes, err := reconcile("consumer", want.Stream+" "+want.Durable, consumerSettings(&have, want.ConsumerConfig))
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	if _, err := c.js.UpdateConsumer(ctx, want.Stream, have); err != nil {
+		if errors.Is(err, jetstream.ErrConsumerDoesNotExist) {
+			return errOvertaken
+		}
+		return fmt.Errorf("update %s: %w", strings.Join(changes, ", "), err)
+	}
+	c.log.InfoContext(ctx, "consumer updated", "stream", want.Stream, "consumer", want.Durable, "changes", changes)
+	return nil
+}
+
+// checkVersion returns a Conflict if the server is older than what the service
+// relies on.
+func checkVersion(version string) error {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	have := [2]int{atoi(major), atoi(minor)}
+	if have[0] > oldestServer[0] || have[0] == oldestServer[0] && have[1] >= oldestServer[1] {
+		return nil
+	}
+	return conflict(nil, "The NATS server is version %s: %d.%d or later is needed.", version, oldestServer[0], oldestServer[1])
+}
+
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func conflict(err error, format string, args ...any) error {
+	return fault.Wrap(err, fault.Conflict, "nats-conflict", fmt.Sprintf(format, args...))
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

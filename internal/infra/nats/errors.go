@@ -1,0 +1,49 @@
+package natsbus
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/winaity/billing/internal/domain/fault"
+)
+
+// The server's error codes for a message that it can never take. The client has
+// no names for them.
+const (
+	codeMessageTooLarge jetstream.ErrorCode = 10054
+	codeHeaderTooLarge  jetstream.ErrorCode = 10097
+)
+
+func unavailable(action string, err error) error {
+	return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Unavailable, "nats-unavailable", "NATS is not available.")
+}
+
+// classify gives an error of the client or the server a kind: Invalid for what
+// can never succeed, Internal for a refusal that an operator must end, and
+// Unavailable for anything else.
+func classify(action string, err error) error {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		switch {
+		case api.ErrorCode == codeMessageTooLarge, api.ErrorCode == codeHeaderTooLarge:
+			return tooLarge(action, err)
+		case api.Code == 503, api.Code == 429:
+			return unavailable(action, err)
+		default:
+			return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Internal, "nats-refused", "NATS refused the request.")
+		}
+	}
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return tooLarge(action, err)
+	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrInvalidSubject):
+		return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Invalid, "bad-subject", "The subject is not valid.")
+	}
+	return unavailable(action, err)
+}
+
+func tooLarge(action string, err error) error {
+	return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Invalid, "message-too-large", "The message is larger than NATS takes.")
+}
