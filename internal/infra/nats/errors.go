@@ -38,7 +38,7 @@ func classify(action string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return tooLarge(action, err)
-	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrInvalidSubject):
+	case errors.Is(err, nats.ErrBadSubject):
 		return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Invalid, "bad-subject", "The subject is not valid.")
 	}
 	return unavailable(action, err)
