@@ -36,7 +36,17 @@ type Cancel struct {
 // Nil always may.
 type Precondition func(version int) bool
 
-// CodeVersionMismatch is the code of a command whose Precondition did not hold.
+// Check fails with a Conflict if p does not hold for the version.
+func (p Precondition) Check(version int) error {
+	if p == nil || p(version) {
+		return nil
+	}
+	e := fault.New(fault.Conflict, CodeVersionMismatch, "The invoice has changed since the version that the request expects.")
+	e.Details = map[string]any{"currentVersion": version}
+	return e
+}
+
+// CodeVersionMismatch is the code of a Precondition that did not hold.
 const CodeVersionMismatch = "version-mismatch"
 
 // Reply makes the answer to a command. It is called in the transaction, since
@@ -100,10 +110,8 @@ func (c *Commands) change(ctx context.Context, id string, expect Precondition, r
 		if err != nil {
 			return nil, err
 		}
-		if expect != nil && !expect(i.Snapshot().Version) {
-			e := fault.New(fault.Conflict, CodeVersionMismatch, "The invoice has changed since the version that the request expects.")
-			e.Details = map[string]any{"currentVersion": i.Snapshot().Version}
-			return nil, e
+		if err := expect.Check(i.Snapshot().Version); err != nil {
+			return nil, err
 		}
 		return i, command(i)
 	})
