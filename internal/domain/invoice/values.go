@@ -72,10 +72,11 @@ func DateOf(t time.Time) Date {
 	return Date{time.Date(year, month, day, 0, 0, 0, 0, time.UTC)}
 }
 
-// ParseDate parses YYYY-MM-DD (ISO 8601 calendar date, extended format).
+// ParseDate parses YYYY-MM-DD (ISO 8601 calendar date, extended format). The day
+// of the zero Date, 0001-01-01, is no date: it would stand for none.
 func ParseDate(s string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
+	if err != nil || t.IsZero() {
 		return Date{}, errors.New("must be a calendar date, YYYY-MM-DD")
 	}
 	return Date{t}, nil
