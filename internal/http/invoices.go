@@ -1,0 +1,242 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/winaity/billing/internal/app/idempotency"
+	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/domain/invoice"
+	"github.com/winaity/billing/internal/domain/money"
+)
+
+// invoices has the handlers of /v1/invoices. Each parses the request into the
+// types of the domain, which say what fits, and then asks the application.
+type invoices struct {
+	commands *invoicing.Commands
+	queries  *invoicing.Queries
+	guard    *idempotency.Guard
+	now      func() time.Time
+}
+
+// issue is POST /v1/invoices.
+func (h *invoices) issue(w http.ResponseWriter, r *http.Request) error {
+	raw, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	key, err := keyOf(r, raw)
+	if err != nil {
+		return err
+	}
+	body, err := parseObject(raw)
+	if err != nil {
+		return err
+	}
+	cmd := invoicing.Issue{
+		CustomerID: required(body, "customerId", text(invoice.ParseCustomerID)),
+		Total: money.New(
+			required(body, "amount", integer(invoice.ParseAmount)),
+			required(body, "currency", text(money.ParseCurrency)),
+		),
+		DueDate: optional(body, "dueDate", text(invoice.ParseDate)),
+	}
+	// By itself, a due date that is over is for the domain to refuse: after the
+	// kept answer was looked for, since a retry past midnight gets its first
+	// answer too. Here it completes the list of what does not fit.
+	if !body.fit() && !cmd.DueDate.IsZero() {
+		if err := invoice.CheckDueDate(cmd.DueDate, h.now()); err != nil {
+			body.reject("dueDate", err.Error())
+		}
+	}
+	if err := body.err(); err != nil {
+		return err
+	}
+	return h.run(w, r, key, func(ctx context.Context) (idempotency.Answer, error) {
+		return h.commands.Issue(ctx, cmd, invoicing.Reply{To: key, Render: created})
+	})
+}
+
+// pay is POST /v1/invoices/{id}/pay.
+func (h *invoices) pay(w http.ResponseWriter, r *http.Request) error {
+	c, err := readChange(r)
+	if err != nil {
+		return err
+	}
+	cmd := invoicing.Pay{
+		InvoiceID: c.id,
+		Reference: optional(c.body, "paymentReference", text(invoice.ParsePaymentReference)),
+		Expect:    c.conditions.hold,
+	}
+	if err := c.body.err(); err != nil {
+		return err
+	}
+	return h.run(w, r, c.key, func(ctx context.Context) (idempotency.Answer, error) {
+		return h.commands.Pay(ctx, cmd, invoicing.Reply{To: c.key, Render: changed})
+	})
+}
+
+// cancel is POST /v1/invoices/{id}/cancel.
+func (h *invoices) cancel(w http.ResponseWriter, r *http.Request) error {
+	c, err := readChange(r)
+	if err != nil {
+		return err
+	}
+	cmd := invoicing.Cancel{
+		InvoiceID: c.id,
+		Reason:    optional(c.body, "reason", text(invoice.ParseReason)),
+		Expect:    c.conditions.hold,
+	}
+	if err := c.body.err(); err != nil {
+		return err
+	}
+	return h.run(w, r, c.key, func(ctx context.Context) (idempotency.Answer, error) {
+		return h.commands.Cancel(ctx, cmd, invoicing.Reply{To: c.key, Render: changed})
+	})
+}
+
+// show is GET /v1/invoices/{id}.
+func (h *invoices) show(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	conditions, err := conditionsOf(r.Header)
+	if err != nil {
+		return err
+	}
+	view, err := h.queries.Invoice(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if err := invoicing.Precondition(conditions.matched).Check(view.Version); err != nil {
+		return err
+	}
+	w.Header().Set("ETag", etag(view.Version))
+	w.Header().Set("Cache-Control", "private, no-cache")
+	if conditions.unchanged(view.Version) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return writeJSON(w, http.StatusOK, toInvoiceJSON(view))
+}
+
+// defaultPage is the number of invoices on a page if the client does not say.
+const defaultPage = 20
+
+// list is GET /v1/invoices.
+func (h *invoices) list(w http.ResponseWriter, r *http.Request) error {
+	query, err := queryFields(r.URL)
+	if err != nil {
+		return err
+	}
+	filter := invoicing.Filter{
+		Status:     optional(query, "status", invoice.ParseStatus),
+		CustomerID: optional(query, "customerId", invoice.ParseCustomerID),
+	}
+	limit := optional(query, "limit", parseLimit)
+	if limit == 0 {
+		limit = defaultPage
+	}
+	after, cursorErr := cursorOf(query)
+	if err := query.err(); err != nil {
+		return err
+	}
+	if cursorErr != nil {
+		return cursorErr
+	}
+	page, err := h.queries.List(r.Context(), filter, after, limit)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "private, no-cache")
+	return writeJSON(w, http.StatusOK, toPageJSON(page))
+}
+
+// run runs a command, once for each key, and sends its answer.
+func (h *invoices) run(w http.ResponseWriter, r *http.Request, key idempotency.Request, command func(context.Context) (idempotency.Answer, error)) error {
+	answer, err := h.guard.Do(r.Context(), key, command)
+	if err != nil {
+		return err
+	}
+	writeAnswer(w, answer)
+	return nil
+}
+
+// change is what requests that change an invoice have in common.
+type change struct {
+	id         string
+	key        idempotency.Request
+	conditions conditions
+	body       *fields[json.RawMessage]
+}
+
+func readChange(r *http.Request) (change, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return change{}, err
+	}
+	raw, err := readBody(r)
+	if err != nil {
+		return change{}, err
+	}
+	key, err := keyOf(r, raw)
+	if err != nil {
+		return change{}, err
+	}
+	conditions, err := conditionsOf(r.Header)
+	if err != nil {
+		return change{}, err
+	}
+	body, err := parseOptionalObject(raw)
+	if err != nil {
+		return change{}, err
+	}
+	return change{id, key, conditions, body}, nil
+}
+
+// pathID returns the id in the path. One that cannot be an invoice's is no
+// business of the database.
+func pathID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if !invoiceID.MatchString(id) {
+		return "", invoicing.ErrInvoiceNotFound
+	}
+	return id, nil
+}
+
+func parseLimit(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > invoicing.MaxPage {
+		return 0, fmt.Errorf("must be an integer from 1 to %d", invoicing.MaxPage)
+	}
+	return n, nil
+}
+
+// created is the answer to a command that made the invoice.
+func created(v invoicing.View) (idempotency.Answer, error) {
+	answer, err := changed(v)
+	if err != nil {
+		return idempotency.Answer{}, err
+	}
+	answer.Status = http.StatusCreated
+	answer.Header["Location"] = "/v1/invoices/" + v.ID
+	return answer, nil
+}
+
+// changed is the answer to a command on an invoice that was there.
+func changed(v invoicing.View) (idempotency.Answer, error) {
+	body, err := json.Marshal(toInvoiceJSON(v))
+	if err != nil {
+		return idempotency.Answer{}, fmt.Errorf("encode invoice: %w", err)
+	}
+	return idempotency.Answer{
+		Status: http.StatusOK,
+		Header: map[string]string{"Content-Type": jsonMediaType, "ETag": etag(v.Version)},
+		Body:   body,
+	}, nil
+}

@@ -1,0 +1,155 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/winaity/billing/internal/domain/fault"
+)
+
+// Observer is told of every request: its method, the pattern of the route that
+// it took, and how it ended. The values of method and route are few, whatever
+// clients send.
+type Observer func(method, route string, status int, took time.Duration)
+
+// What an Observer gets for methods that HTTP does not have, and for paths that
+// the API does not have.
+const (
+	otherMethod = "OTHER"
+	noRoute     = "none"
+)
+
+// exchange remembers how a request was answered.
+type exchange struct {
+	http.ResponseWriter
+	status int   // 0: not answered yet
+	err    error // what the answer was made from, if that is a problem
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (e *exchange) WriteHeader(status int) {
+	if e.status == 0 {
+		e.status = status
+	}
+	e.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (e *exchange) Write(p []byte) (int, error) {
+	if e.status == 0 {
+		e.status = http.StatusOK
+	}
+	return e.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (e *exchange) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+
+// report logs every request on one line and tells the observer of it. It also
+// sets the headers that all answers have, unless a handler knows better.
+func report(log *slog.Logger, observe Observer) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			w.Header().Set("Cache-Control", "no-store")
+			e := &exchange{ResponseWriter: w}
+			defer func() {
+				took := time.Since(start)
+				method, route := r.Method, chi.RouteContext(r.Context()).RoutePattern()
+				if !slices.Contains(methods, method) {
+					method = otherMethod
+				}
+				if route == "" {
+					route = noRoute
+				}
+				observe(method, route, e.status, took)
+				attributes := []slog.Attr{
+					slog.String("method", method), slog.String("path", r.URL.Path), slog.String("route", route),
+					slog.Int("status", e.status), slog.Duration("took", took),
+				}
+				if e.err != nil {
+					attributes = append(attributes, slog.Any("error", e.err))
+				}
+				log.LogAttrs(r.Context(), levelOf(e.status, route), "request", attributes...)
+			}()
+			next.ServeHTTP(e, r)
+		})
+	}
+}
+
+// levelOf keeps what machines ask every few seconds out of sight, and shows
+// those to blame for a failure how bad it is.
+func levelOf(status int, route string) slog.Level {
+	switch {
+	case status == http.StatusServiceUnavailable:
+		return slog.LevelWarn
+	case status >= http.StatusInternalServerError:
+		return slog.LevelError
+	case !strings.HasPrefix(route, "/v1/") && route != noRoute:
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// rescue answers for a handler that panics.
+func rescue(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			value := recover()
+			if value == nil {
+				return
+			}
+			if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(value)
+			}
+			err := fmt.Errorf("panic: %v\n%s", value, debug.Stack())
+			if e, ok := w.(*exchange); ok && e.status != 0 {
+				// Half an answer is out. Only a broken connection tells the
+				// client that it is not the whole one.
+				e.err = err
+				panic(http.ErrAbortHandler)
+			}
+			writeProblem(w, r, err)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// deadline bounds the work on a request. The work must heed its context.
+func deadline(timeout time.Duration) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), timeout)
+			defer cancel()
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+// bound turns requests away while as many as limit run: what waits in here helps
+// nobody, and its client may find an instance that is free.
+func bound(limit int) func(http.Handler) http.Handler {
+	running := make(chan struct{}, limit)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case running <- struct{}{}:
+				defer func() { <-running }()
+				next.ServeHTTP(w, r)
+			default:
+				writeProblem(w, r, fault.New(fault.Unavailable, codeTooManyRequests, "The service is busy."))
+			}
+		})
+	}
+}
