@@ -31,8 +31,9 @@ UPDATE outbox
 SET blocked_until = now() + sqlc.arg('pause')::interval, blocked_error = sqlc.arg('error')::text
 WHERE seq = sqlc.arg('seq');
 
--- name: OutboxStatus :one
+-- name: OutboxBacklog :one
 SELECT count(*) AS unpublished,
+       count(blocked_until) AS blocked,
        coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_age_seconds
 FROM outbox
 WHERE published_at IS NULL;

@@ -23,6 +23,13 @@ const (
 	LayerInbox Layer = "inbox" // the truth
 )
 
+// Backlog is the state of an outbox.
+type Backlog struct {
+	Events    int64         // that wait to be published
+	OldestAge time.Duration // of those; zero if there is none
+	Blocked   int64         // of those, that the stream refuses for good
+}
+
 // Observer is told what happens, so that it can be measured. Its methods return
 // at once and are safe for concurrent use.
 type Observer interface {

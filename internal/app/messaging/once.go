@@ -87,7 +87,7 @@ func NewOnce[T Inbox](store Store[T], claims Claims, options OnceOptions, observ
 // did. If another worker seems to be at it, Do returns errInProgress, unless
 // insist is set: then the inbox makes it wait for the other's transaction.
 func (o *Once[T]) Do(ctx context.Context, handler string, msg Envelope, insist bool, effect func(ctx context.Context, tx T) error) (fresh bool, err error) {
-	key, owner := o.options.Key(msg), NewID("")
+	key, owner := o.options.Key(msg), NewToken()
 	switch o.claim(ctx, key, owner) {
 	case ClaimDone:
 		o.observer.Deduplicated(LayerClaim)

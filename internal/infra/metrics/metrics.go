@@ -118,7 +118,7 @@ const backlogTimeout = time.Second
 
 // WatchBacklog shows what status says, at each scrape: how many events wait to
 // be published, the age of the oldest, and how many are blocked.
-func (m *Metrics) WatchBacklog(status func(context.Context) (Backlog, error)) {
+func (m *Metrics) WatchBacklog(status func(context.Context) (messaging.Backlog, error)) {
 	m.registry.MustRegister(&backlogCollector{
 		status:  status,
 		events:  prometheus.NewDesc("billing_outbox_unpublished_events", "Committed events that wait to be published.", nil, nil),
@@ -127,15 +127,8 @@ func (m *Metrics) WatchBacklog(status func(context.Context) (Backlog, error)) {
 	})
 }
 
-// Backlog is the state of the outbox.
-type Backlog struct {
-	Events    int64
-	OldestAge time.Duration
-	Blocked   int
-}
-
 type backlogCollector struct {
-	status               func(context.Context) (Backlog, error)
+	status               func(context.Context) (messaging.Backlog, error)
 	events, age, blocked *prometheus.Desc
 }
 

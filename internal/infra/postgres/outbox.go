@@ -107,13 +107,6 @@ func mark(ctx context.Context, queries *dbgen.Queries, rows []dbgen.UnpublishedE
 	return nil
 }
 
-// OutboxStatus is what an operator wants to know about the outbox.
-type OutboxStatus struct {
-	Unpublished int64
-	OldestAge   time.Duration // of the unpublished; zero if there is none
-	Blocked     []BlockedEvent
-}
-
 // BlockedEvent is an event that the stream refuses for good. It holds back the
 // later events of its aggregate.
 type BlockedEvent struct {
@@ -126,31 +119,33 @@ type BlockedEvent struct {
 	Error         string
 }
 
-// maxBlocked bounds how many blocked events a status lists.
-const maxBlocked = 100
+// Backlog returns what waits to be published.
+func (o *Outbox) Backlog(ctx context.Context) (messaging.Backlog, error) {
+	row, err := dbgen.New(o.pool).OutboxBacklog(ctx)
+	if err != nil {
+		return messaging.Backlog{}, fmt.Errorf("read outbox backlog: %w", classify(err))
+	}
+	return messaging.Backlog{
+		Events:    row.Unpublished,
+		OldestAge: time.Duration(row.OldestAgeSeconds * float64(time.Second)),
+		Blocked:   row.Blocked,
+	}, nil
+}
 
-// Status returns the state of the outbox.
-func (o *Outbox) Status(ctx context.Context) (OutboxStatus, error) {
-	queries := dbgen.New(o.pool)
-	row, err := queries.OutboxStatus(ctx)
+// Blocked returns up to limit blocked events, oldest first.
+func (o *Outbox) Blocked(ctx context.Context, limit int) ([]BlockedEvent, error) {
+	rows, err := dbgen.New(o.pool).BlockedEvents(ctx, int32(limit)) //nolint:gosec // a page size
 	if err != nil {
-		return OutboxStatus{}, fmt.Errorf("read outbox status: %w", classify(err))
+		return nil, fmt.Errorf("read blocked events: %w", classify(err))
 	}
-	blocked, err := queries.BlockedEvents(ctx, maxBlocked)
-	if err != nil {
-		return OutboxStatus{}, fmt.Errorf("read blocked events: %w", classify(err))
-	}
-	status := OutboxStatus{
-		Unpublished: row.Unpublished,
-		OldestAge:   time.Duration(row.OldestAgeSeconds * float64(time.Second)),
-	}
-	for _, b := range blocked {
-		status.Blocked = append(status.Blocked, BlockedEvent{
+	blocked := make([]BlockedEvent, len(rows))
+	for i, b := range rows {
+		blocked[i] = BlockedEvent{
 			Seq: b.Seq, ID: b.ID, Type: b.Type, AggregateType: b.AggregateType, AggregateID: b.AggregateID,
-			RecordedAt: b.CreatedAt, Error: value(b.BlockedError),
-		})
+			RecordedAt: b.CreatedAt.UTC(), Error: value(b.BlockedError),
+		}
 	}
-	return status, nil
+	return blocked, nil
 }
 
 // appendEvents adds events to the outbox, in order, in the transaction of

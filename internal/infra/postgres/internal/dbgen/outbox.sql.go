@@ -136,22 +136,24 @@ func (q *Queries) MarkPublished(ctx context.Context, seqs []int64) error {
 	return err
 }
 
-const outboxStatus = `-- name: OutboxStatus :one
+const outboxBacklog = `-- name: OutboxBacklog :one
 SELECT count(*) AS unpublished,
+       count(blocked_until) AS blocked,
        coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_age_seconds
 FROM outbox
 WHERE published_at IS NULL
 `
 
-type OutboxStatusRow struct {
+type OutboxBacklogRow struct {
 	Unpublished      int64
+	Blocked          int64
 	OldestAgeSeconds float64
 }
 
-func (q *Queries) OutboxStatus(ctx context.Context) (OutboxStatusRow, error) {
-	row := q.db.QueryRow(ctx, outboxStatus)
-	var i OutboxStatusRow
-	err := row.Scan(&i.Unpublished, &i.OldestAgeSeconds)
+func (q *Queries) OutboxBacklog(ctx context.Context) (OutboxBacklogRow, error) {
+	row := q.db.QueryRow(ctx, outboxBacklog)
+	var i OutboxBacklogRow
+	err := row.Scan(&i.Unpublished, &i.Blocked, &i.OldestAgeSeconds)
 	return i, err
 }
 

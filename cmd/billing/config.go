@@ -1,0 +1,204 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// config is all that the environment may set. README.md documents it.
+type config struct {
+	DatabaseURL, NATSURL, RedisURL string
+
+	HTTPAddr  string
+	LogLevel  slog.Level
+	LogFormat string // json or text
+
+	OutboxPollInterval time.Duration
+	OutboxBatchSize    int
+	OutboxRetention    time.Duration
+
+	StreamReplicas      int
+	ConsumerMaxDeliver  int
+	ConsumerAckWait     time.Duration
+	ConsumerBackoff     time.Duration
+	ConsumerConcurrency int
+
+	DedupTTL      time.Duration
+	DedupStrategy string // event-id or natural-key
+
+	ShutdownTimeout time.Duration
+}
+
+// needs says which of the dependencies a command uses.
+type needs struct{ database, nats, redis bool }
+
+// loadConfig reads the configuration. Its error lists every problem at once.
+func loadConfig(getenv func(string) string, n needs) (config, error) {
+	e := environment{getenv: getenv}
+	c := config{
+		DatabaseURL: e.url("DATABASE_URL", n.database, "postgres", "postgresql"),
+		NATSURL:     e.url("NATS_URL", n.nats, "nats", "tls", "ws", "wss"),
+		RedisURL:    e.url("REDIS_URL", n.redis, "redis", "rediss"),
+
+		HTTPAddr:  e.addr("BILLING_HTTP_ADDR", ":8080"),
+		LogLevel:  e.level("BILLING_LOG_LEVEL", slog.LevelInfo),
+		LogFormat: e.oneOf("BILLING_LOG_FORMAT", "json", "text"),
+
+		OutboxPollInterval: e.duration("BILLING_OUTBOX_POLL_INTERVAL", 5*time.Second, 10*time.Millisecond, time.Hour),
+		OutboxBatchSize:    e.number("BILLING_OUTBOX_BATCH_SIZE", 500, 1, 1000),
+		OutboxRetention:    e.duration("BILLING_OUTBOX_RETENTION", 7*24*time.Hour, time.Minute, 10*365*24*time.Hour),
+
+		StreamReplicas:      e.number("BILLING_STREAM_REPLICAS", 1, 1, 5),
+		ConsumerMaxDeliver:  e.number("BILLING_CONSUMER_MAX_DELIVER", 5, 1, 100),
+		ConsumerAckWait:     e.duration("BILLING_CONSUMER_ACK_WAIT", 30*time.Second, 100*time.Millisecond, time.Hour),
+		ConsumerBackoff:     e.duration("BILLING_CONSUMER_BACKOFF", time.Second, time.Millisecond, time.Hour),
+		ConsumerConcurrency: e.number("BILLING_CONSUMER_CONCURRENCY", 8, 1, 256),
+
+		DedupTTL:      e.duration("BILLING_DEDUP_TTL", 24*time.Hour, time.Second, 365*24*time.Hour),
+		DedupStrategy: e.oneOf("BILLING_DEDUP_STRATEGY", "event-id", "natural-key"),
+
+		ShutdownTimeout: e.duration("BILLING_SHUTDOWN_TIMEOUT", 20*time.Second, 100*time.Millisecond, time.Hour),
+	}
+	if len(e.problems) > 0 {
+		return config{}, fmt.Errorf("billing: the configuration has %d problem(s):\n  %w", len(e.problems), errors.New(strings.Join(e.problems, "\n  ")))
+	}
+	return c, nil
+}
+
+// LogValue shows the configuration without its secrets.
+func (c config) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("database", redact(c.DatabaseURL)),
+		slog.String("nats", redact(c.NATSURL)),
+		slog.String("redis", redact(c.RedisURL)),
+		slog.String("http", c.HTTPAddr),
+		slog.Duration("outboxPollInterval", c.OutboxPollInterval),
+		slog.Int("outboxBatchSize", c.OutboxBatchSize),
+		slog.Int("streamReplicas", c.StreamReplicas),
+		slog.Int("consumerMaxDeliver", c.ConsumerMaxDeliver),
+		slog.Int("consumerConcurrency", c.ConsumerConcurrency),
+		slog.String("dedupStrategy", c.DedupStrategy),
+	)
+}
+
+// redact returns a URL without what may be secret in it: NATS puts tokens in
+// the place of the user, Postgres takes passwords as parameters.
+func redact(rawURLs string) string {
+	shown := strings.Split(rawURLs, ",")
+	for i, raw := range shown {
+		u, err := url.Parse(raw)
+		if err != nil {
+			return "(unreadable)"
+		}
+		if u.User != nil {
+			u.User = url.User("xxxxx")
+		}
+		u.RawQuery, u.Fragment = "", ""
+		shown[i] = u.String()
+	}
+	return strings.Join(shown, ",")
+}
+
+func newLogger(w io.Writer, c config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// environment reads variables and collects what is wrong with them.
+type environment struct {
+	getenv   func(string) string
+	problems []string
+}
+
+func (e *environment) problem(name, format string, args ...any) {
+	e.problems = append(e.problems, name+" "+fmt.Sprintf(format, args...))
+}
+
+// url never quotes the value: it may hold a password.
+func (e *environment) url(name string, required bool, schemes ...string) string {
+	raw := e.getenv(name)
+	if raw == "" {
+		if required {
+			e.problem(name, "is required: %s://…", schemes[0])
+		}
+		return ""
+	}
+	// NATS takes several servers, separated by commas.
+	for part := range strings.SplitSeq(raw, ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
+			e.problem(name, "must be a URL like %s://host:port (scheme %s)", schemes[0], strings.Join(schemes, ", "))
+			break
+		}
+	}
+	return raw
+}
+
+func (e *environment) addr(name, fallback string) string {
+	value := e.getenv(name)
+	if value == "" {
+		return fallback
+	}
+	_, port, err := net.SplitHostPort(value)
+	if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < 0 || n > 65535 {
+		e.problem(name, "must be host:port or :port, not %q", value)
+	}
+	return value
+}
+
+func (e *environment) level(name string, fallback slog.Level) slog.Level {
+	level := fallback
+	if value := e.getenv(name); value != "" {
+		if err := level.UnmarshalText([]byte(value)); err != nil {
+			e.problem(name, "must be debug, info, warn or error, not %q", value)
+		}
+	}
+	return level
+}
+
+// oneOf returns one of the allowed values; the first is the default.
+func (e *environment) oneOf(name string, allowed ...string) string {
+	value := e.getenv(name)
+	if value == "" {
+		return allowed[0]
+	}
+	if !slices.Contains(allowed, value) {
+		e.problem(name, "must be %s, not %q", strings.Join(allowed, " or "), value)
+	}
+	return value
+}
+
+func (e *environment) number(name string, fallback, least, most int) int {
+	value := e.getenv(name)
+	if value == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		e.problem(name, "must be a whole number from %d to %d, not %q", least, most, value)
+	}
+	return n
+}
+
+func (e *environment) duration(name string, fallback, least, most time.Duration) time.Duration {
+	value := e.getenv(name)
+	if value == "" {
+		return fallback
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < least || d > most {
+		e.problem(name, "must be a duration from %s to %s, like %s, not %q", least, most, fallback, value)
+	}
+	return d
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/winaity/billing/internal/domain/fault"
+)
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, p program, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Sprintf("unexpected argument %q", args[0])}
+	}
+	p.log.InfoContext(ctx, "starting", "config", p.config)
+	s, err := newService(ctx, p.config, p.log)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// run serves and works until ctx ends or something fails for good. Then it ends
+// in order: readiness first, then requests, then batches and deliveries, all
+// within the shutdown timeout.
+func (s *service) run(ctx context.Context) error {
+	// A schema that does not fit ends the service before it serves anything; a
+	// database that is away does not.
+	if err := s.checkSchema(ctx); err != nil && fault.KindOf(err) != fault.Unavailable {
+		s.close()
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.HTTPAddr)
+	if err != nil {
+		s.close()
+		return fmt.Errorf("listen: %w", err)
+	}
+	server := s.newServer()
+	failed := make(chan error, 2)
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve: %w", err)
+		}
+	}()
+	// Workers outlive ctx: they end after the requests whose events they relay.
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorking()
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		if err := s.work(working); err != nil {
+			failed <- err
+		}
+	}()
+	s.log.InfoContext(ctx, "serving", "addr", listener.Addr().String())
+
+	var cause error
+	select {
+	case <-ctx.Done():
+		s.log.InfoContext(ctx, "stopping")
+	case cause = <-failed:
+	}
+
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+	defer cancel()
+	s.draining.Store(true)
+	wait(end, min(drainDelay, s.config.ShutdownTimeout/10))
+	if err := server.Shutdown(end); err != nil {
+		cause = errors.Join(cause, fmt.Errorf("requests were cut off: %w", err))
+	}
+	stopWorking()
+	select {
+	case <-worked:
+		s.close()
+	case <-end.Done():
+		// Nothing is closed that a worker still uses: the process ends now.
+		cause = errors.Join(cause, errors.New("work was cut off: the shutdown timeout is over"))
+	}
+	s.log.InfoContext(ctx, "stopped", "error", cause)
+	return cause
+}
+
+// drainDelay is how long the service still takes requests while it says that it
+// is not ready, so that whoever sends them can notice.
+const drainDelay = 500 * time.Millisecond
+
+func (s *service) newServer() *http.Server {
+	return &http.Server{
+		Handler:           s.api,
+		ReadHeaderTimeout: requestTimeout,
+		ReadTimeout:       2 * requestTimeout,
+		WriteTimeout:      3 * requestTimeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// work prepares what the workers need, however long that is away, and runs them
+// until ctx ends.
+func (s *service) work(ctx context.Context) error {
+	if err := s.eventually(ctx, "database schema", s.checkSchema); err != nil {
+		return err
+	}
+	if err := s.eventually(ctx, "streams", s.ensureTopology); err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "relaying and consuming")
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.keepTopology(ctx) })
+	for _, worker := range s.workers {
+		group.Go(func() error { worker(ctx); return nil })
+	}
+	return group.Wait()
+}
+
+// eventually tries until try succeeds, ctx ends (which is no error), or try
+// fails for a reason that does not pass.
+func (s *service) eventually(ctx context.Context, what string, try func(context.Context) error) error {
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		attempt, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+		err := try(attempt)
+		cancel()
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case fault.KindOf(err) != fault.Unavailable:
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		s.log.WarnContext(ctx, "waiting", "for", what, "error", err)
+		wait(ctx, delay)
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/winaity/billing/internal/app/idempotency"
+	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/app/messaging"
+	httpapi "github.com/winaity/billing/internal/http"
+	"github.com/winaity/billing/internal/infra/metrics"
+	natsbus "github.com/winaity/billing/internal/infra/nats"
+	"github.com/winaity/billing/internal/infra/postgres"
+	redisstore "github.com/winaity/billing/internal/infra/redis"
+	"github.com/winaity/billing/sql"
+)
+
+const (
+	requestTimeout = 5 * time.Second
+	maxInFlight    = 256             // requests; more get 429
+	ackTimeout     = 5 * time.Second // of the stream, for a message
+	// batchTimeout bounds a batch of the relay. It is below the time after which
+	// Postgres ends the transaction of a holder that hangs.
+	batchTimeout = 20 * time.Second
+	// inboxRetention is above the longest time after which a message can come
+	// again: a dead letter may be replayed for 30 days.
+	inboxRetention = 35 * 24 * time.Hour
+)
+
+var dedupKeys = map[string]messaging.DedupKey{
+	"event-id":    messaging.ByEventID,
+	"natural-key": messaging.ByNaturalKey,
+}
+
+// service is everything that serve runs.
+type service struct {
+	config   config
+	log      *slog.Logger
+	api      http.Handler
+	draining atomic.Bool // no longer ready
+
+	checkSchema    func(context.Context) error
+	ensureTopology func(context.Context) error
+	keepTopology   func(context.Context) error // ensures it again when NATS comes back
+	workers        []func(context.Context)     // each runs until its context ends
+	closers        []func()                    // in the order of opening
+}
+
+// newService makes the service out of its parts. It connects to nothing that
+// must be there: what is away is waited for later.
+func newService(ctx context.Context, c config, log *slog.Logger) (s *service, err error) {
+	s = &service{config: c, log: log}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	pool, err := postgres.Open(ctx, c.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(pool.Close)
+	wake := messaging.NewSignal()
+	bus, err := natsbus.Connect(c.NATSURL, "billing", log, wake.Notify)
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(bus.Close)
+	publisher, err := natsbus.NewPublisher(bus, ackTimeout)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := redisstore.Open(c.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(func() { _ = cache.Close() }) // nothing in it is worth waiting for
+	observer := metrics.New()
+
+	store, outbox, retention := postgres.NewStore(pool, wake), postgres.NewOutbox(pool), postgres.NewRetention(pool)
+	observer.WatchBacklog(outbox.Backlog)
+	relay := messaging.NewRelay(outbox, publisher, wake, messaging.RelayOptions{
+		BatchSize:    c.OutboxBatchSize,
+		PollInterval: c.OutboxPollInterval,
+		BatchTimeout: batchTimeout,
+	}, observer, log)
+
+	handlers := invoicing.Handlers()
+	letters := natsbus.NewDeadLetters(bus, log)
+	once := messaging.NewOnce(store, redisstore.NewClaims(cache, "billing:event:"), messaging.OnceOptions{
+		Key:   dedupKeys[c.DedupStrategy],
+		Lease: messaging.HandleTimeout(c.ConsumerAckWait),
+		TTL:   c.DedupTTL,
+	}, observer, log)
+	source := natsbus.NewSource(bus, natsbus.EventsStream, natsbus.Processor)
+	consumer := messaging.NewConsumer(source, letters, once, handlers, messaging.ConsumerOptions{
+		Concurrency: c.ConsumerConcurrency,
+		MaxDeliver:  c.ConsumerMaxDeliver,
+		AckWait:     c.ConsumerAckWait,
+		Backoff:     c.ConsumerBackoff,
+		Ready:       pool.Ping,
+	}, observer, log)
+
+	s.workers = []func(context.Context){
+		relay.Run,
+		consumer.Run,
+		letters.FollowExhausted,
+		messaging.NewRetention(log,
+			messaging.Purge{Name: "outbox", Age: c.OutboxRetention, Delete: retention.PurgeOutbox},
+			messaging.Purge{Name: "inbox", Age: inboxRetention, Delete: retention.PurgeInbox},
+			messaging.Purge{Name: "idempotency_keys", Age: idempotency.Retention, Delete: retention.PurgeAnswers},
+		).Run,
+	}
+	s.checkSchema = func(ctx context.Context) error {
+		return postgres.CheckSchema(ctx, c.DatabaseURL, sql.Migrations())
+	}
+	topology := natsbus.BillingTopology(natsbus.Settings{
+		Replicas:   c.StreamReplicas,
+		MaxDeliver: c.ConsumerMaxDeliver,
+		AckWait:    c.ConsumerAckWait,
+		Subjects:   slices.Sorted(maps.Keys(handlers)),
+	})
+	s.ensureTopology = func(ctx context.Context) error { return bus.Ensure(ctx, topology) }
+	s.keepTopology = func(ctx context.Context) error { return bus.KeepTopology(ctx, topology) }
+	s.api = httpapi.New(httpapi.Options{
+		Commands: invoicing.NewCommands(store, time.Now),
+		Queries:  invoicing.NewQueries(postgres.NewReader(pool)),
+		Guard:    idempotency.NewGuard(redisstore.NewAnswers(cache, "billing:idem:"), 2*requestTimeout, messaging.NewToken, log),
+		Checks: []httpapi.Check{
+			{Name: "postgres", Required: true, Probe: pool.Ping},
+			{Name: "nats", Probe: bus.Ready},
+			{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
+		},
+		Draining:       s.draining.Load,
+		Metrics:        observer.Handler(),
+		Observe:        observer.Request,
+		RequestTimeout: requestTimeout,
+		MaxInFlight:    maxInFlight,
+		Log:            log,
+		Now:            time.Now,
+	})
+	return s, nil
+}
+
+func (s *service) onClose(f func()) { s.closers = append(s.closers, f) }
+
+func (s *service) close() {
+	for _, f := range slices.Backward(s.closers) {
+		f()
+	}
+}
