@@ -23,74 +23,85 @@ const (
 
 // daemon is a server program that writes a log file.
 type daemon struct {
-	name string
-	log  string
-	proc *Process
+	name    string
+	log     string
+	death   syscall.Signal // to send when this process dies
+	scratch string         // directory, if any, to remove when this process dies
+	proc    *Process
 }
 
 // start runs cmd until ready returns nil. Without that, nothing stays behind.
-func (d *daemon) start(ctx context.Context, cmd *exec.Cmd, death syscall.Signal, scratch string, ready func(context.Context) error) error {
+func (d *daemon) start(ctx context.Context, cmd *exec.Cmd, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := d.launch(cmd, death, scratch); err != nil {
+	if err := d.launch(cmd); err != nil {
 		return err
 	}
 	var notReady error
 	err := poll(ctx, func() (bool, error) {
 		select {
 		case <-d.proc.Done():
-			return false, fmt.Errorf("it ended with %v", d.proc.Err())
+			return false, fmt.Errorf("it ended: %w", d.proc.Err())
 		default:
 		}
 		notReady = ready(ctx)
 		return notReady == nil, nil
 	})
 	if err != nil {
-		return d.failed(errors.Join(err, notReady, d.proc.Kill()))
+		return d.withLog(errors.Join(err, notReady, d.proc.Kill()))
 	}
 	return nil
 }
 
 // run runs cmd, which is expected to end by itself.
-func (d *daemon) run(ctx context.Context, cmd *exec.Cmd, death syscall.Signal, scratch string) error {
+func (d *daemon) run(ctx context.Context, cmd *exec.Cmd) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := d.launch(cmd, death, scratch); err != nil {
+	if err := d.launch(cmd); err != nil {
 		return err
 	}
 	select {
 	case <-d.proc.Done():
 	case <-ctx.Done():
-		return d.failed(errors.Join(context.Cause(ctx), d.proc.Kill()))
+		return d.withLog(errors.Join(context.Cause(ctx), d.proc.Kill()))
 	}
-	if err := d.proc.Err(); err != nil {
-		return d.failed(err)
-	}
-	return nil
+	return d.Err()
 }
 
-func (d *daemon) launch(cmd *exec.Cmd, death syscall.Signal, scratch string) error {
+func (d *daemon) launch(cmd *exec.Cmd) error {
 	log, err := os.Create(d.log)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the child has its own
 	cmd.Stdout, cmd.Stderr = log, log
 	// Another user may not be allowed to enter our working directory.
 	cmd.Dir = filepath.Dir(d.log)
-	d.proc, err = startProcess(cmd, death, scratch)
+	d.proc, err = startProcess(cmd, d.death, d.scratch)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", d.name, err)
 	}
 	return nil
 }
 
-func (d *daemon) failed(err error) error {
+// Done is closed when the server has ended.
+func (d *daemon) Done() <-chan struct{} { return d.proc.Done() }
+
+// Err waits for the end of the server. It is nil when that was exit status 0,
+// else it shows the end of the log.
+func (d *daemon) Err() error {
+	if err := d.proc.Err(); err != nil {
+		return d.withLog(err)
+	}
+	return nil
+}
+
+func (d *daemon) withLog(err error) error {
 	log, _ := os.ReadFile(d.log)
 	if len(log) > logTail {
 		log = log[len(log)-logTail:]
 	}
-	return fmt.Errorf("start %s: %w\n%s", d.name, err, bytes.TrimSpace(log))
+	return fmt.Errorf("%s: %w\n%s", d.name, err, bytes.TrimSpace(log))
 }
 
 // stopLeftover ends the server of a former run that was killed together with

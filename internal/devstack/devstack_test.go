@@ -2,6 +2,7 @@ package devstack_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,12 +20,7 @@ import (
 	"github.com/winaity/billing/internal/devstack"
 )
 
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(doomedDir); dir != "" {
-		runDoomed(dir)
-	}
-	os.Exit(devstack.Run(m))
-}
+func TestMain(m *testing.M) { os.Exit(devstack.Run(m)) }
 
 func TestPostgresKeepsItsDataWhenItIsKilled(t *testing.T) {
 	postgres := devstack.PostgresForTest(t)
@@ -57,9 +53,9 @@ func TestPostgresWantsThePassword(t *testing.T) {
 }
 
 func TestPostgresIsDurableWhenAsked(t *testing.T) {
-	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: sharedDir(t), Durable: true})
+	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: postgresDir(t), Durable: true})
 	check(t, err)
-	defer postgres.Kill()
+	t.Cleanup(func() { check(t, postgres.Kill()) })
 	if fsync := query(t, postgres.URL("postgres"), "SHOW fsync"); fsync != "on" {
 		t.Errorf("fsync = %s", fsync)
 	}
@@ -69,12 +65,12 @@ func TestPostgresIsDurableWhenAsked(t *testing.T) {
 }
 
 func TestPostgresReplacesALeftover(t *testing.T) {
-	dir := sharedDir(t)
+	dir := postgresDir(t)
 	leftover, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 	check(t, err)
 	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 	check(t, err)
-	defer postgres.Kill()
+	t.Cleanup(func() { check(t, postgres.Kill()) })
 	<-leftover.Done()
 	check(t, ping(t, postgres.URL("postgres")))
 }
@@ -82,7 +78,7 @@ func TestPostgresReplacesALeftover(t *testing.T) {
 func TestPostgresStartsDespiteAStalePidFile(t *testing.T) {
 	for name, pid := range map[string]int{"of a stranger": os.Getppid(), "of nobody": 1 << 22} {
 		t.Run(name, func(t *testing.T) {
-			dir := sharedDir(t)
+			dir := postgresDir(t)
 			postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 			check(t, err)
 			check(t, postgres.Kill())
@@ -96,10 +92,13 @@ func TestPostgresStartsDespiteAStalePidFile(t *testing.T) {
 }
 
 func TestAFailedStartShowsTheLog(t *testing.T) {
-	dir := sharedDir(t)
-	check(t, os.Mkdir(filepath.Join(dir, "data"), 0o700))
-	_, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
-	if err == nil || !strings.Contains(err.Error(), "configuration file") {
+	dir := postgresDir(t)
+	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
+	check(t, err)
+	check(t, postgres.Kill())
+	check(t, os.Remove(filepath.Join(dir, "data", "postgresql.conf")))
+	_, err = devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "could not access the server configuration file") {
 		t.Errorf("error = %v, want the reason from the log", err)
 	}
 }
@@ -107,7 +106,7 @@ func TestAFailedStartShowsTheLog(t *testing.T) {
 func TestAStartEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	dir := sharedDir(t)
+	dir := postgresDir(t)
 	if _, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: dir}); err == nil {
 		t.Error("Postgres started")
 	}
@@ -125,12 +124,12 @@ func TestRedisRestarts(t *testing.T) {
 			options, err := redis.ParseURL(server.URL())
 			check(t, err)
 			client := redis.NewClient(options)
-			defer client.Close()
+			t.Cleanup(func() { check(t, client.Close()) })
 
 			check(t, client.Set(t.Context(), "key", "value", 0).Err())
 			check(t, server.Kill())
 			if conn, err := net.Dial("tcp", options.Addr); err == nil {
-				conn.Close()
+				check(t, conn.Close())
 				t.Error("a killed server accepts connections")
 			}
 			check(t, server.Start(t.Context()))
@@ -183,7 +182,7 @@ func TestServersAvoidATakenPort(t *testing.T) {
 	check(t, err)
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(taken)))
 	check(t, err)
-	defer listener.Close()
+	t.Cleanup(func() { check(t, listener.Close()) })
 
 	port, err := devstack.FreePort(taken)
 	check(t, err)
@@ -213,12 +212,12 @@ func migrate(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, "CREATE TABLE tests (name text)")
-	return err
+	return errors.Join(err, conn.Close(ctx))
 }
 
 func TestEveryTestHasItsOwnMigratedDatabase(t *testing.T) {
+	t.Parallel()
 	for i := range 4 {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
@@ -238,19 +237,22 @@ func TestRedisForTestIsEmpty(t *testing.T) {
 	options, err := redis.ParseURL(devstack.RedisForTest(t).URL())
 	check(t, err)
 	client := redis.NewClient(options)
-	defer client.Close()
+	t.Cleanup(func() { check(t, client.Close()) })
 	if size, err := client.DBSize(t.Context()).Result(); err != nil || size != 0 {
 		t.Errorf("size = %d, %v", size, err)
 	}
 }
 
-// sharedDir is a directory that a Postgres which does not run as root can
-// enter, unlike t.TempDir.
-func sharedDir(t *testing.T) string {
+// postgresDir is removed also when Postgres is outside of it, because a user
+// who is not root cannot enter t.TempDir.
+func postgresDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "devstack-test-")
-	check(t, err)
-	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		where, err := filepath.EvalSymlinks(dir)
+		check(t, err)
+		check(t, os.RemoveAll(where))
+	})
 	return dir
 }
 
@@ -258,11 +260,11 @@ func query(t *testing.T, url, sql string) string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	check(t, err)
-	defer conn.Close(t.Context())
 	rows, err := conn.Query(t.Context(), sql)
 	check(t, err)
 	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	check(t, err)
+	check(t, conn.Close(t.Context()))
 	return strings.Join(values, ",")
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// NATSOptions says what StartNATS starts.
 type NATSOptions struct {
 	Dir        string // of the streams; made if it is missing
 	Port       int    // preferred; the next free one is taken if it is in use, 0 means any
@@ -36,6 +37,7 @@ func StartNATS(ctx context.Context, opts NATSOptions) (*NATS, error) {
 	return n, nil
 }
 
+// URL is the address of the server.
 func (n *NATS) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", n.port) }
 
 // Start starts the server again after Stop, on the same port.

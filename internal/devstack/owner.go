@@ -68,15 +68,15 @@ func place(dir string, owner *syscall.Credential) (string, error) {
 		return filepath.EvalSymlinks(dir)
 	}
 
+	if err := os.Remove(dir); err != nil {
+		return "", fmt.Errorf("the user that runs Postgres cannot reach %s: %w", dir, err)
+	}
 	// Without the link that led to it, what is outside belongs to a directory
 	// that was deleted.
 	if err := os.RemoveAll(outside); err != nil {
 		return "", err
 	}
 	if err := makeOwned(outside, owner); err != nil {
-		return "", err
-	}
-	if err := os.Remove(dir); err != nil {
 		return "", err
 	}
 	return outside, os.Symlink(outside, dir)
@@ -90,8 +90,8 @@ func makeOwned(dir string, owner *syscall.Credential) error {
 		if err != nil {
 			return err
 		}
-		uid := info.Sys().(*syscall.Stat_t).Uid
-		if !info.IsDir() || uid != 0 && uid != owner.Uid {
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || !info.IsDir() || stat.Uid != 0 && stat.Uid != owner.Uid {
 			return fmt.Errorf("%s is not a directory of root or of the user that runs Postgres: remove it", dir)
 		}
 	} else if err != nil {

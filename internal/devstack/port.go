@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strconv"
 	"strings"
 )
 
@@ -22,15 +21,15 @@ func FreePort(preferred int) (int, error) {
 		preferred = lowestPort + rand.IntN(highestPort-lowestPort)
 	}
 	for port := preferred; port < preferred+100; port++ {
-		if free("", port) && free("127.0.0.1", port) {
+		if free(net.IPv4zero, port) && free(net.IPv4(127, 0, 0, 1), port) {
 			return port, nil
 		}
 	}
 	return 0, fmt.Errorf("no free port from %d to %d", preferred, preferred+99)
 }
 
-func free(host string, port int) bool {
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+func free(ip net.IP, port int) bool {
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port})
 	if err != nil {
 		return false
 	}

@@ -15,6 +15,7 @@ import (
 
 const duplicateDatabase = "42P04"
 
+// PostgresOptions says what StartPostgres starts.
 type PostgresOptions struct {
 	Dir     string // of the data and the log; made if it is missing
 	Port    int    // preferred; the next free one is taken if it is in use, 0 means any
@@ -50,7 +51,10 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 		return nil, err
 	}
 	p := &Postgres{opts: opts, bin: bin, dir: dir, user: user}
-	p.daemon = daemon{name: "Postgres", log: filepath.Join(dir, "log")}
+	p.daemon = daemon{name: "Postgres", log: filepath.Join(dir, "log"), death: syscall.SIGINT}
+	if opts.scratch {
+		p.scratch = dir
+	}
 
 	if err := stopLeftover(ctx, filepath.Join(p.data(), "postmaster.pid"), p.data(), syscall.SIGINT); err != nil {
 		return nil, err
@@ -97,9 +101,8 @@ func (p *Postgres) exec(ctx context.Context, statement string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, statement)
-	return err
+	return errors.Join(err, conn.Close(ctx))
 }
 
 // Start starts the server again after Stop or Kill, on the same port.
@@ -117,7 +120,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
-	return p.start(ctx, p.command("postgres", args...), syscall.SIGINT, p.scratch(), p.ready)
+	return p.start(ctx, p.command("postgres", args...), p.ready)
 }
 
 // Stop closes the connections, writes a checkpoint and ends the server. The end
@@ -137,17 +140,14 @@ func (p *Postgres) Kill() error {
 	return p.proc.stop(ctx, syscall.SIGQUIT)
 }
 
-// Done is closed when the server has ended.
-func (p *Postgres) Done() <-chan struct{} { return p.proc.Done() }
-
 func (p *Postgres) ready(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, p.URL("postgres"))
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
 	var data string
-	if err := conn.QueryRow(ctx, "SHOW data_directory").Scan(&data); err != nil {
+	err = conn.QueryRow(ctx, "SHOW data_directory").Scan(&data)
+	if err := errors.Join(err, conn.Close(ctx)); err != nil {
 		return err
 	}
 	if data != p.data() {
@@ -166,10 +166,15 @@ func (p *Postgres) initialize(ctx context.Context) error {
 		return err
 	}
 	password := filepath.Join(p.dir, "password")
-	if err := os.WriteFile(password, []byte("billing\n"), 0o644); err != nil {
+	if err := os.WriteFile(password, []byte("billing\n"), 0o600); err != nil {
 		return err
 	}
-	defer os.Remove(password)
+	defer func() { _ = os.Remove(password) }()
+	if p.user != nil {
+		if err := os.Chown(password, int(p.user.Uid), int(p.user.Gid)); err != nil {
+			return err
+		}
+	}
 
 	args := []string{
 		"-D", draft, "--username=billing", "--pwfile=" + password, "--auth=scram-sha-256",
@@ -178,7 +183,7 @@ func (p *Postgres) initialize(ctx context.Context) error {
 	if !p.opts.Durable {
 		args = append(args, "--no-sync")
 	}
-	if err := p.run(ctx, p.command("initdb", args...), syscall.SIGINT, p.scratch()); err != nil {
+	if err := p.run(ctx, p.command("initdb", args...)); err != nil {
 		return err
 	}
 	return os.Rename(draft, p.data())
@@ -192,10 +197,3 @@ func (p *Postgres) command(program string, args ...string) *exec.Cmd {
 }
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
-
-func (p *Postgres) scratch() string {
-	if p.opts.scratch {
-		return p.dir
-	}
-	return ""
-}

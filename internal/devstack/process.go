@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -66,7 +67,7 @@ func startProcess(cmd *exec.Cmd, death syscall.Signal, scratch string) (*Process
 	if cmd.Err != nil {
 		return nil, cmd.Err
 	}
-	args := []string{"sh", "-c", watcher, "sh", fmt.Sprint(int(death)), scratch, cmd.Path}
+	args := []string{"sh", "-c", watcher, "sh", strconv.Itoa(int(death)), scratch, cmd.Path}
 	cmd.Args = append(args, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	if cmd.SysProcAttr == nil {

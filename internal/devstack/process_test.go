@@ -3,12 +3,12 @@ package devstack_test
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,98 +17,84 @@ import (
 	"github.com/winaity/billing/internal/devstack"
 )
 
-// doomedDir makes the test binary a process that starts servers in that
-// directory and then waits for its death.
+// doomedDir in the environment makes TestNothingOutlivesAKilledProcess the
+// process that is killed.
 const doomedDir = "DEVSTACK_TEST_DOOMED_DIR"
 
-type doomed struct{ Postgres, Redis string }
-
-func runDoomed(dir string) {
-	var (
-		ctx = context.Background()
-		t   doomedTB
-	)
-	database := devstack.DatabaseForTest(t, nil)
-	redis := devstack.RedisForTest(t)
-	if _, err := devstack.StartProcess(exec.Command("sh", "-c", `echo $$ >"$0/pid"; exec sleep 1000`, dir)); err != nil {
-		t.Fatal(err)
-	}
-	_, err := devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(dir, "redis")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(doomed{database, redis.URL()}); err != nil {
-		t.Fatal(err)
-	}
-	select {}
-}
-
-// doomedTB is a test that never gets to its cleanup.
-type doomedTB struct{ testing.TB }
-
-func (doomedTB) Helper()                  {}
-func (doomedTB) Cleanup(func())           {}
-func (doomedTB) Context() context.Context { return context.Background() }
-func (doomedTB) Fatal(args ...any) {
-	fmt.Fprintln(os.Stderr, args...)
-	os.Exit(1)
-}
-
 func TestNothingOutlivesAKilledProcess(t *testing.T) {
-	dir, temp := t.TempDir(), sharedDir(t)
-	launcher := exec.Command(os.Args[0])
-	launcher.Env = append(os.Environ(), doomedDir+"="+dir, "TMPDIR="+temp)
-	launcher.Stderr = os.Stderr
-	check(t, os.Chmod(temp, 0o1777))
-	out, err := launcher.StdoutPipe()
+	if dir := os.Getenv(doomedDir); dir != "" {
+		waitForDeath(t, dir)
+	}
+	dir, temp := t.TempDir(), t.TempDir()
+	doomed := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	doomed.Env = append(os.Environ(), doomedDir+"="+dir, "TMPDIR="+temp)
+	doomed.Stderr = os.Stderr
+	out, err := doomed.StdoutPipe()
 	check(t, err)
-	check(t, launcher.Start())
-	t.Cleanup(func() { _ = launcher.Process.Kill() })
-	line, err := bufio.NewReader(out).ReadBytes('\n')
+	check(t, doomed.Start())
+	t.Cleanup(func() { _ = doomed.Process.Kill() })
+	database, err := bufio.NewReader(out).ReadString('\n')
 	check(t, err)
-	var started doomed
-	check(t, json.Unmarshal(line, &started))
-	check(t, ping(t, started.Postgres))
-	eventually(t, "all files", func() bool { return len(processesIn(t, dir, temp)) == 4 })
-	pids := processesIn(t, dir, temp)
+	check(t, ping(t, strings.TrimSpace(database)))
+	pidFiles := []string{
+		filepath.Join(dir, "pid"),
+		filepath.Join(dir, "redis.pid"),
+		filepath.Join(temp, "*", "*", "redis.pid"),
+		filepath.Join(temp, "*", "data", "postmaster.pid"),
+	}
+	var pids []int
+	for _, file := range pidFiles {
+		eventually(t, file, func() bool {
+			pid, ok := readPid(t, file)
+			if ok {
+				pids = append(pids, pid)
+			}
+			return ok
+		})
+	}
 
-	check(t, launcher.Process.Kill())
-	_ = launcher.Wait()
+	check(t, doomed.Process.Kill())
+	_ = doomed.Wait()
 
 	for _, pid := range pids {
-		eventually(t, "end of process "+fmt.Sprint(pid), func() bool { return !alive(pid) })
+		eventually(t, "end of process "+strconv.Itoa(pid), func() bool { return !alive(pid) })
 	}
-	eventually(t, "removal of the servers' files", func() bool {
-		left, err := os.ReadDir(temp)
+	eventually(t, "removal of the tests' files", func() bool {
+		left, err := filepath.Glob(filepath.Join(temp, "*", "*"))
 		check(t, err)
 		return len(left) == 0
 	})
 }
 
-// processesIn reads the files in which programs leave their process ids.
-func processesIn(t *testing.T, dirs ...string) []int {
+func waitForDeath(t *testing.T, dir string) {
 	t.Helper()
-	var pids []int
-	for _, dir := range dirs {
-		for _, pattern := range []string{"pid", "*/redis.pid", "*/data/postmaster.pid"} {
-			files, err := filepath.Glob(filepath.Join(dir, pattern))
-			check(t, err)
-			for _, file := range files {
-				content, err := os.ReadFile(file)
-				check(t, err)
-				var pid int
-				if _, err := fmt.Sscan(string(content), &pid); err == nil {
-					pids = append(pids, pid)
-				}
-			}
-		}
+	database := devstack.DatabaseForTest(t, nil)
+	devstack.RedisForTest(t)
+	_, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: dir})
+	check(t, err)
+	_, err = devstack.StartProcess(exec.Command("sh", "-c", `echo $$ >"$0/pid"; exec sleep 1000`, dir))
+	check(t, err)
+	_, err = os.Stdout.WriteString(database + "\n")
+	check(t, err)
+	<-t.Context().Done()
+}
+
+func readPid(t *testing.T, pattern string) (pid int, ok bool) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	check(t, err)
+	if len(files) != 1 {
+		return 0, false
 	}
-	return pids
+	content, err := os.ReadFile(files[0])
+	check(t, err)
+	_, err = fmt.Sscan(string(content), &pid)
+	return pid, err == nil
 }
 
 func alive(pid int) bool {
 	// An orphan may stay a zombie when process 1 is not an init.
-	state, err := exec.Command("ps", "-o", "stat=", "-p", fmt.Sprint(pid)).Output()
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && !strings.HasPrefix(string(state), "Z")
 }
 
@@ -152,9 +138,9 @@ func TestProcessHasItsOwnGroup(t *testing.T) {
 	t.Cleanup(func() { check(t, process.Kill()) })
 	var pid int
 	eventually(t, "process id", func() bool {
-		content, _ := os.ReadFile(out)
-		_, err := fmt.Sscan(string(content), &pid)
-		return err == nil
+		var ok bool
+		pid, ok = readPid(t, out)
+		return ok
 	})
 	group, err := syscall.Getpgid(pid)
 	check(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// RedisOptions says what StartRedis starts.
 type RedisOptions struct {
 	Dir     string // of the data and the log; made if it is missing
 	Port    int    // preferred; the next free one is taken if it is in use, 0 means any
@@ -44,7 +45,10 @@ func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{opts: opts, bin: bin, dir: dir}
-	r.daemon = daemon{name: "Redis", log: filepath.Join(dir, "log")}
+	r.daemon = daemon{name: "Redis", log: filepath.Join(dir, "log"), death: syscall.SIGTERM}
+	if opts.scratch {
+		r.scratch = dir
+	}
 
 	if err := stopLeftover(ctx, r.pidFile(), r.pidFile(), syscall.SIGTERM); err != nil {
 		return nil, err
@@ -59,6 +63,7 @@ func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	return r, nil
 }
 
+// URL is the address of the server, with its first database.
 func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", r.port) }
 
 // Start starts the server again after Stop or Kill, on the same port.
@@ -76,11 +81,7 @@ func (r *Redis) Start(ctx context.Context) error {
 		"--pidfile", r.pidFile(),
 		"--set-proc-title", "no", // the command line has to stay: stopLeftover looks at it
 	)
-	scratch := ""
-	if r.opts.scratch {
-		scratch = r.dir
-	}
-	return r.start(ctx, cmd, syscall.SIGTERM, scratch, r.ready)
+	return r.start(ctx, cmd, r.ready)
 }
 
 // Stop ends the server; the end of ctx makes it a Kill.
@@ -93,13 +94,10 @@ func (r *Redis) Stop(ctx context.Context) error {
 // Kill ends the server at once.
 func (r *Redis) Kill() error { return r.proc.Kill() }
 
-// Done is closed when the server has ended.
-func (r *Redis) Done() <-chan struct{} { return r.proc.Done() }
-
 func (r *Redis) ready(ctx context.Context) error {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port))
 	// The client writes every failed dial to stderr.
-	conn, err := net.Dial("tcp", address)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
@@ -107,7 +105,7 @@ func (r *Redis) ready(ctx context.Context) error {
 		return err
 	}
 	client := redis.NewClient(&redis.Options{Addr: address})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if err := client.Ping(ctx).Err(); err != nil {
 		return err
 	}

@@ -23,20 +23,20 @@ func Run(m *testing.M) int {
 // DatabaseForTest returns the URL of an empty database of the test's own, on
 // which migrate, if it is not nil, has been run. All tests of a process share
 // one server and one migration: they have to pass the same function.
-func DatabaseForTest(t testing.TB, migrate func(ctx context.Context, url string) error) string {
-	t.Helper()
+func DatabaseForTest(tb testing.TB, migrate func(ctx context.Context, url string) error) string {
+	tb.Helper()
 	p, err := shared.start()
-	failIf(t, err)
+	failIf(tb, err)
 	template := ""
 	if migrate != nil {
 		template = "migrated"
-		failIf(t, shared.migrate(template, migrate))
+		failIf(tb, shared.migrate(template, migrate))
 	}
 	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
-	failIf(t, p.CreateDatabase(t.Context(), name, template))
-	t.Cleanup(func() {
+	failIf(tb, p.CreateDatabase(tb.Context(), name, template))
+	tb.Cleanup(func() {
 		if err := p.DropDatabase(context.Background(), name); err != nil {
-			t.Errorf("drop the database of the test: %v", err)
+			tb.Errorf("drop the database of the test: %v", err)
 		}
 	})
 	return p.URL(name)
@@ -44,50 +44,41 @@ func DatabaseForTest(t testing.TB, migrate func(ctx context.Context, url string)
 
 // PostgresForTest returns a server of the test's own, which it may stop and
 // start. It costs a second; DatabaseForTest costs milliseconds.
-func PostgresForTest(t testing.TB) *Postgres {
-	t.Helper()
-	dir := scratchDir(t)
-	p, err := StartPostgres(t.Context(), PostgresOptions{Dir: dir, scratch: true})
-	failIf(t, err)
-	t.Cleanup(func() { failIf(t, p.Kill()); failIf(t, os.RemoveAll(p.dir)) })
+func PostgresForTest(tb testing.TB) *Postgres {
+	tb.Helper()
+	p, err := StartPostgres(tb.Context(), PostgresOptions{Dir: tb.TempDir(), scratch: true})
+	failIf(tb, err)
+	tb.Cleanup(func() { failIf(tb, errors.Join(p.Kill(), os.RemoveAll(p.dir))) })
 	return p
 }
 
 // RedisForTest returns an empty server of the test's own, which it may stop and
 // start.
-func RedisForTest(t testing.TB) *Redis {
-	t.Helper()
-	r, err := StartRedis(t.Context(), RedisOptions{Dir: scratchDir(t), scratch: true})
-	failIf(t, err)
-	t.Cleanup(func() { failIf(t, r.Kill()) })
+func RedisForTest(tb testing.TB) *Redis {
+	tb.Helper()
+	r, err := StartRedis(tb.Context(), RedisOptions{Dir: tb.TempDir(), scratch: true})
+	failIf(tb, err)
+	tb.Cleanup(func() { failIf(tb, r.Kill()) })
 	return r
 }
 
 // NATSForTest returns an empty server of the test's own, which it may stop and
 // start.
-func NATSForTest(t testing.TB) *NATS {
-	t.Helper()
-	n, err := StartNATS(t.Context(), NATSOptions{Dir: scratchDir(t)})
-	failIf(t, err)
-	t.Cleanup(func() { failIf(t, n.Stop(context.Background())) })
+func NATSForTest(tb testing.TB) *NATS {
+	tb.Helper()
+	n, err := StartNATS(tb.Context(), NATSOptions{Dir: tb.TempDir()})
+	failIf(tb, err)
+	tb.Cleanup(func() { failIf(tb, n.Stop(context.Background())) })
 	return n
 }
 
-func scratchDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "billing-test-")
-	failIf(t, err)
-	t.Cleanup(func() { failIf(t, os.RemoveAll(dir)) })
-	return dir
-}
-
-func failIf(t testing.TB, err error) {
-	t.Helper()
+func failIf(tb testing.TB, err error) {
+	tb.Helper()
 	if errors.Is(err, ErrMissing) {
-		t.Fatalf("%v: `make test` installs it where it can", err)
+		tb.Fatalf("%v: `make test` installs it where it can", err)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
