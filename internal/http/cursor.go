@@ -42,18 +42,6 @@ func decodeCursor(s string) (*invoicing.Position, error) {
 	return p, nil
 }
 
-// cursorOf returns where the query's page begins: nil for the first. The error of
-// a bad cursor is the second result, not a field of the query: its code is its
-// own.
-func cursorOf(query *fields[string]) (*invoicing.Position, error) {
-	var err error
-	after := optional(query, "cursor", func(s string) (p *invoicing.Position, _ error) {
-		p, err = decodeCursor(s)
-		return p, nil
-	})
-	return after, err
-}
-
 // latest is the end of the year 9999: no date has more digits than four in its
 // year.
 var latest = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() - 1

@@ -9,8 +9,8 @@ import (
 )
 
 // fields are the named inputs of a request: the members of a JSON object, or the
-// parameters of a query. They are read one by one with required and optional;
-// then err returns every one that did not fit, and those that nobody asked for.
+// parameters of a query. They are read one by one with required, optional
+// and take; then err returns every one that did not fit, and those that nobody asked for.
 type fields[Raw any] struct {
 	unread   map[string]Raw
 	rejected []fault.Field
@@ -33,14 +33,20 @@ func queryFields(u *url.URL) (*fields[string], error) {
 	return f, nil
 }
 
+// take returns the field as it is, if it is there.
+func (f *fields[Raw]) take(name string) (Raw, bool) {
+	raw, ok := f.unread[name]
+	delete(f.unread, name)
+	return raw, ok
+}
+
 // optional returns the field, parsed, or a zero value if it is not there.
 func optional[T, Raw any](f *fields[Raw], name string, parse func(Raw) (T, error)) T {
 	var none T
-	raw, ok := f.unread[name]
+	raw, ok := f.take(name)
 	if !ok {
 		return none
 	}
-	delete(f.unread, name)
 	value, err := parse(raw)
 	if err != nil {
 		f.reject(name, err.Error())

@@ -142,12 +142,14 @@ func (h *invoices) list(w http.ResponseWriter, r *http.Request) error {
 	if limit == 0 {
 		limit = defaultPage
 	}
-	after, cursorErr := cursorOf(query)
+	var after *invoicing.Position
+	if cursor, ok := query.take("cursor"); ok {
+		if after, err = decodeCursor(cursor); err != nil {
+			return err
+		}
+	}
 	if err := query.err(); err != nil {
 		return err
-	}
-	if cursorErr != nil {
-		return cursorErr
 	}
 	page, err := h.queries.List(r.Context(), filter, after, limit)
 	if err != nil {

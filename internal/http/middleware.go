@@ -31,6 +31,7 @@ const (
 // exchange remembers how a request was answered.
 type exchange struct {
 	http.ResponseWriter
+	began  time.Time
 	status int   // 0: not answered yet
 	err    error // what the answer was made from, if that is a problem
 }
@@ -59,32 +60,40 @@ func (e *exchange) Unwrap() http.ResponseWriter { return e.ResponseWriter }
 func report(log *slog.Logger, observe Observer) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			start := time.Now()
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			w.Header().Set("Cache-Control", "no-store")
-			e := &exchange{ResponseWriter: w}
-			defer func() {
-				took := time.Since(start)
-				method, route := r.Method, chi.RouteContext(r.Context()).RoutePattern()
-				if !slices.Contains(methods, method) {
-					method = otherMethod
-				}
-				if route == "" {
-					route = noRoute
-				}
-				observe(method, route, e.status, took)
-				attributes := []slog.Attr{
-					slog.String("method", method), slog.String("path", r.URL.Path), slog.String("route", route),
-					slog.Int("status", e.status), slog.Duration("took", took),
-				}
-				if e.err != nil {
-					attributes = append(attributes, slog.Any("error", e.err))
-				}
-				log.LogAttrs(r.Context(), levelOf(e.status, route), "request", attributes...)
-			}()
+			e := &exchange{ResponseWriter: w, began: time.Now()}
+			defer e.report(r, log, observe) // also if the connection is aborted
 			next.ServeHTTP(e, r)
 		})
 	}
+}
+
+func (e *exchange) report(r *http.Request, log *slog.Logger, observe Observer) {
+	took, route := time.Since(e.began), routeOf(r)
+	observe(methodOf(r), route, e.status, took)
+	attributes := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("route", route),
+		slog.Int("status", e.status), slog.Duration("took", took),
+	}
+	if e.err != nil {
+		attributes = append(attributes, slog.Any("error", e.err))
+	}
+	log.LogAttrs(r.Context(), levelOf(e.status, route), "request", attributes...)
+}
+
+func methodOf(r *http.Request) string {
+	if !slices.Contains(methods, r.Method) {
+		return otherMethod
+	}
+	return r.Method
+}
+
+func routeOf(r *http.Request) string {
+	if route := chi.RouteContext(r.Context()).RoutePattern(); route != "" {
+		return route
+	}
+	return noRoute
 }
 
 // levelOf keeps what machines ask every few seconds out of sight, and shows
