@@ -56,8 +56,8 @@ func TestPaidInvoiceGetsAReceiptAndCancelledOneACreditNote(t *testing.T) {
 				if e.CorrelationID != correlation {
 					t.Errorf("event %d lost its correlation: %q", n, e.CorrelationID)
 				}
-				if e.Header.Get(jetstream.MsgIDHeader) != e.ID || e.Header.Get("Content-Type") != "application/json" || !strings.HasPrefix(e.Header.Get("traceparent"), traceparent[:35]) {
-					t.Errorf("event %d has the header %v", n, e.Header)
+				if e.raw.Header.Get(jetstream.MsgIDHeader) != e.ID || e.raw.Header.Get("Content-Type") != "application/json" || !strings.HasPrefix(e.raw.Header.Get("traceparent"), traceparent[:35]) {
+					t.Errorf("event %d has the header %v", n, e.raw.Header)
 				}
 			}
 			if n := s.count("outbox WHERE published_at IS NULL"); n != 0 {

@@ -273,7 +273,7 @@ func (i *instance) awaitReceipt(id string) (number string) {
 
 // stored is a message in a stream.
 type stored struct {
-	*jetstream.RawStreamMsg
+	raw *jetstream.RawStreamMsg
 	messaging.Envelope
 }
 
