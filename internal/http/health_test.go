@@ -1,0 +1,72 @@
+package httpapi_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	httpapi "github.com/winaity/billing/internal/http"
+)
+
+type health struct {
+	Status string
+	Checks map[string]string
+}
+
+func up(context.Context) error { return nil }
+
+func down(context.Context) error { return errors.New("dial tcp db.internal:5432: refused") }
+
+// hangs forgets its context, as a bad driver does.
+func hangs(release chan struct{}) func(context.Context) error {
+	return func(context.Context) error {
+		<-release
+		return nil
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	for name, test := range map[string]struct {
+		postgres, nats func(context.Context) error
+		draining       bool
+		status         int
+		want           health
+	}{
+		"all is well":    {up, up, false, 200, health{"ok", map[string]string{"postgres": "ok", "nats": "ok"}}},
+		"one is away":    {up, down, false, 200, health{"degraded", map[string]string{"postgres": "ok", "nats": "unreachable"}}},
+		"required":       {down, up, false, 503, health{"unavailable", map[string]string{"postgres": "unreachable", "nats": "ok"}}},
+		"all are away":   {down, down, false, 503, health{"unavailable", map[string]string{"postgres": "unreachable", "nats": "unreachable"}}},
+		"shutting down":  {up, up, true, 503, health{"shutting down", map[string]string{"postgres": "ok", "nats": "ok"}}},
+		"one hangs":      {up, nil, false, 200, health{"degraded", map[string]string{"postgres": "ok", "nats": "unreachable"}}},
+		"required hangs": {nil, up, false, 503, health{"unavailable", map[string]string{"postgres": "unreachable", "nats": "ok"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				defer close(release)
+				for _, probe := range []*func(context.Context) error{&test.postgres, &test.nats} {
+					if *probe == nil {
+						*probe = hangs(release)
+					}
+				}
+				api := newAPI(func(o *httpapi.Options) {
+					o.Checks = []httpapi.Check{
+						{Name: "nats", Probe: test.nats},
+						{Name: "postgres", Required: true, Probe: test.postgres},
+					}
+					o.Draining = func() bool { return test.draining }
+				})
+				got := decode[health](t, call(t, api, http.MethodGet, "/readyz", ""), test.status)
+				if got.Status != test.want.Status || !maps.Equal(got.Checks, test.want.Checks) {
+					t.Errorf("got %+v, want %+v", got, test.want)
+				}
+				if live := decode[health](t, call(t, api, http.MethodGet, "/livez", ""), 200); live.Status != "ok" {
+					t.Errorf("livez: %+v", live)
+				}
+			})
+		})
+	}
+}
