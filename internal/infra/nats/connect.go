@@ -23,7 +23,8 @@ const (
 	reconnectWait  = 250 * time.Millisecond
 	pingInterval   = 5 * time.Second // a connection that is silent for two of them is dead
 	writeTimeout   = 5 * time.Second
-	requestTimeout = 5 * time.Second // for a request whose context has no deadline
+	requestTimeout = 5 * time.Second // for a request to JetStream
+	readyTimeout   = time.Second
 )
 
 var errDisconnected = errors.New("not connected to NATS")
@@ -35,29 +36,27 @@ type Conn struct {
 	js  jetstream.JetStream
 	log *slog.Logger
 
-	mu      sync.Mutex
-	up      chan struct{}   // closed while there is a connection
-	session context.Context // lives as long as one connection does
-	end     context.CancelFunc
+	mu   sync.Mutex
+	up   chan struct{} // closed while there is a connection
+	lost chan struct{} // closed when the present connection is lost
 }
 
-// Connect returns at once, also while NATS is away; only a URL that can never
-// work is an error. The URL may list several servers, separated by commas. Each
-// time a connection is made, onConnect is called; it must not block.
+// Connect tries each server once and returns, also if none is there: only a URL
+// that can never work is an error. urls may list several servers, separated by
+// commas. Each time a connection is made, onConnect is called; it must not block.
 func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, error) {
 	server, err := maskURLs(urls)
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{log: log.With("server", server), up: make(chan struct{})}
-	c.session, c.end = context.WithCancel(context.Background())
-	c.end()
+	c := &Conn{log: log.With("server", server), up: make(chan struct{}), lost: make(chan struct{})}
+	close(c.lost)
 
 	reported := false // one line an outage is enough; the client calls one handler at a time
 	connected := func(nc *nats.Conn) {
 		reported = false
 		c.log.Info("connected to NATS", "version", nc.ConnectedServerVersion())
-		c.begin()
+		c.setUp()
 		onConnect()
 	}
 	c.nc, err = nats.Connect(urls,
@@ -76,7 +75,7 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 		nats.ConnectHandler(connected),
 		nats.ReconnectHandler(connected),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			c.lose()
+			c.setLost()
 			c.log.Warn("lost NATS: reconnecting", "error", err)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -88,10 +87,13 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.log.Warn("NATS reports an error", "error", err)
 		}),
-		nats.ClosedHandler(func(*nats.Conn) { c.lose() }),
+		nats.NoCallbacksAfterClientClose(),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", server, err)
+	}
+	if c.nc.IsConnected() {
+		c.setUp() // the handler may not have been called yet
 	}
 	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(requestTimeout))
 	if err != nil {
@@ -103,78 +105,100 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 
 // Ready returns nil when the server answers, and an Unavailable error otherwise.
 func (c *Conn) Ready(ctx context.Context) error {
-	ctx, cancel := c.whileConnected(ctx)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	ctx, cancelTimeout := context.WithTimeout(ctx, time.Second)
-	defer cancelTimeout()
+	ctx, done := c.whileConnected(ctx)
+	defer done()
 	if err := c.nc.FlushWithContext(ctx); err != nil {
-		return unavailable("ping", errors.Join(err, context.Cause(ctx)))
+		return unavailable("ping", whyFailed(ctx, err))
 	}
 	return nil
 }
 
 // Close sends what was written, such as the last acknowledgements, and ends the
-// connection.
+// connection. It waits no longer than a moment.
 func (c *Conn) Close() {
 	if c.nc.IsConnected() {
-		if err := c.nc.FlushTimeout(time.Second); err != nil {
+		if err := c.nc.FlushTimeout(readyTimeout); err != nil {
 			c.log.Warn("NATS may not have got the last messages", "error", err)
 		}
 	}
 	c.nc.Close()
+	c.setLost()
 }
 
-func (c *Conn) begin() {
+func (c *Conn) setUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.end()
-	c.session, c.end = context.WithCancel(context.Background())
-	select {
-	case <-c.up:
-	default:
+	if isClosed(c.lost) {
+		c.lost = make(chan struct{})
 		close(c.up)
 	}
 }
 
-func (c *Conn) lose() {
+func (c *Conn) setLost() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.end()
-	select {
-	case <-c.up:
+	if !isClosed(c.lost) {
+		close(c.lost)
 		c.up = make(chan struct{})
-	default:
 	}
 }
 
-// awaitSession waits for a connection and returns a context that lives as long
-// as it.
-func (c *Conn) awaitSession(ctx context.Context) (context.Context, error) {
-	for {
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitConnection waits for a connection and returns a channel that is closed
+// when that is lost; ok is false if ctx ended first.
+func (c *Conn) awaitConnection(ctx context.Context) (lost <-chan struct{}, ok bool) {
+	for ctx.Err() == nil {
 		c.mu.Lock()
-		up, session := c.up, c.session
+		up, lost := c.up, c.lost
 		c.mu.Unlock()
-		if session.Err() == nil {
-			return session, nil
+		if !isClosed(lost) {
+			return lost, true
 		}
 		select {
 		case <-up:
 		case <-ctx.Done():
-			return nil, ctx.Err()
 		}
 	}
+	return nil, false
 }
 
-// whileConnected returns a context that also ends with the present connection;
-// at once if there is none. Without it a request whose answer is lost would wait
-// for its timeout.
+// whileConnected returns a context that also ends when the present connection is
+// lost; at once if there is none. Without it, a request whose answer is lost
+// waits for its timeout.
 func (c *Conn) whileConnected(ctx context.Context) (context.Context, context.CancelFunc) {
 	c.mu.Lock()
-	session := c.session
+	lost := c.lost
 	c.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(session, func() { cancel(errDisconnected) })
-	return ctx, func() { stop(); cancel(nil) }
+	if isClosed(lost) {
+		cancel(errDisconnected)
+	}
+	go func() {
+		select {
+		case <-lost:
+			cancel(errDisconnected)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// whyFailed is why a request failed: if ctx ended that says more than err.
+func whyFailed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // maskURLs returns the servers without their credentials, which are for no log.

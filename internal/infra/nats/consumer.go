@@ -55,25 +55,23 @@ func NewSource(conn *Conn, stream, consumer string) *Source {
 // while.
 func (s *Source) Next(ctx context.Context) (messaging.Delivery, error) {
 	for {
-		session, err := s.conn.awaitSession(ctx)
-		if err != nil {
-			return nil, err
+		lost, ok := s.conn.awaitConnection(ctx)
+		if !ok {
+			return nil, ctx.Err()
 		}
-		msg, err := s.pull(ctx, session)
+		msg, err := s.pull(ctx, lost)
 		switch {
 		case msg != nil:
 			return newDelivery(s.conn.nc, msg)
 		case err != nil:
 			return nil, err
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
 		}
 	}
 }
 
-// pull asks for one message. It returns nil if none came, because the request
-// expired, or was lost with the session, or ctx ended.
-func (s *Source) pull(ctx, session context.Context) (*nats.Msg, error) {
+// pull asks for one message. It returns nil if none came because the request
+// expired, or was lost with the connection, or ctx ended.
+func (s *Source) pull(ctx context.Context, lost <-chan struct{}) (*nats.Msg, error) {
 	nc := s.conn.nc
 	answers := make(chan *nats.Msg, 8) // one message, and heartbeats that come before it
 	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
@@ -102,12 +100,12 @@ func (s *Source) pull(ctx, session context.Context) (*nats.Msg, error) {
 			}
 		case <-silence.C: // the server forgot the request
 			return arrived(answers), nil
-		case <-session.Done():
+		case <-lost:
 			return arrived(answers), nil
 		case <-ctx.Done():
 			// The server may have sent a message that nobody would answer until
 			// its ack wait is over. It comes before the answer to the flush.
-			if session.Err() == nil && sub.Drain() == nil {
+			if !isClosed(lost) && sub.Drain() == nil {
 				_ = nc.FlushTimeout(flushTimeout) // no worse than not to have tried
 			}
 			return arrived(answers), nil

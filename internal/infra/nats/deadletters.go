@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -118,7 +117,7 @@ func (l *DeadLetters) publish(ctx context.Context, msg *nats.Msg, opts ...jetstr
 	ctx, done := l.conn.whileConnected(ctx)
 	defer done()
 	if _, err := l.conn.js.PublishMsg(ctx, msg, opts...); err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return whyFailed(ctx, err)
 	}
 	return nil
 }
@@ -147,8 +146,7 @@ func newLetter(o original, reason string) (*nats.Msg, error) {
 func newTruncatedLetter(o original, reason string, maxPayload int) (*nats.Msg, error) {
 	// A byte takes up to six in a JSON string.
 	beginning := o.payload[:min(len(o.payload), maxPayload/8)]
-	// The quotes make sure that the beginning is never taken for the whole.
-	data, err := json.Marshal(messaging.NewDeadLetter(append([]byte(nil), beginning...), reason, time.Now()))
+	data, err := json.Marshal(messaging.NewDeadLetter(beginning, reason, time.Now()))
 	if err != nil {
 		return nil, fmt.Errorf("encode dead letter: %w", err)
 	}
@@ -240,7 +238,7 @@ func (l *DeadLetters) answered(ctx context.Context, err error) {
 }
 
 func (l *DeadLetters) parkExhausted(ctx context.Context, report exhausted) error {
-	msg, err := l.get(ctx, report.Stream, report.Sequence)
+	msg, err := l.message(ctx, report.Stream, report.Sequence)
 	if err != nil {
 		return err
 	}

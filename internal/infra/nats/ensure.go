@@ -21,9 +21,6 @@ const (
 	ensureAttempts = 5
 )
 
-// The server's error codes that the client has no names for.
-const codeSubjectsOverlap jetstream.ErrorCode = 10065
-
 // oldestServer is the first with atomic batches.
 var oldestServer = [2]int{2, 12}
 
@@ -32,14 +29,14 @@ var oldestServer = [2]int{2, 12}
 // resolve: a Conflict.
 func (c *Conn) KeepTopology(ctx context.Context, t Topology) error {
 	for {
-		session, err := c.awaitSession(ctx)
-		if err != nil {
-			return nil //nolint:nilerr // only the end of ctx ends the wait
+		lost, ok := c.awaitConnection(ctx)
+		if !ok {
+			return nil
 		}
 		switch err := c.Ensure(ctx, t); {
 		case err == nil:
 			select {
-			case <-session.Done():
+			case <-lost:
 			case <-ctx.Done():
 			}
 		case fault.KindOf(err) == fault.Conflict:
@@ -60,7 +57,7 @@ func (c *Conn) Ensure(ctx context.Context, t Topology) error {
 	defer cancel()
 	ctx, done := c.whileConnected(ctx)
 	defer done()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil { // not connected: then the server's version is not known
 		return unavailable("ensure topology", context.Cause(ctx))
 	}
 	if err := checkVersion(c.nc.ConnectedServerVersion()); err != nil {
@@ -68,12 +65,12 @@ func (c *Conn) Ensure(ctx context.Context, t Topology) error {
 	}
 	for _, s := range t.Streams {
 		if err := repeat(func() error { return c.ensureStream(ctx, s) }); err != nil {
-			return ensureError("ensure stream "+s.Name, err)
+			return ensureError("ensure stream "+s.Name, whyFailed(ctx, err))
 		}
 	}
 	for _, s := range t.Consumers {
 		if err := repeat(func() error { return c.ensureConsumer(ctx, s) }); err != nil {
-			return ensureError("ensure consumer "+s.Durable, err)
+			return ensureError("ensure consumer "+s.Durable, whyFailed(ctx, err))
 		}
 	}
 	return nil
@@ -95,6 +92,9 @@ func repeat(ensure func() error) error {
 func ensureError(action string, err error) error {
 	if fault.KindOf(err) == fault.Conflict {
 		return err
+	}
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == codeReplicasUnsupported {
+		return conflict(fmt.Errorf("%s: %w", action, err), "A single NATS server keeps one replica of a stream: configure 1, or a cluster.")
 	}
 	return classify(action, err)
 }

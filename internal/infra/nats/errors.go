@@ -10,11 +10,12 @@ import (
 	"github.com/winaity/billing/internal/domain/fault"
 )
 
-// The server's error codes for a message that it can never take. The client has
-// no names for them.
+// The server's error codes that the client has no names for.
 const (
-	codeMessageTooLarge jetstream.ErrorCode = 10054
-	codeHeaderTooLarge  jetstream.ErrorCode = 10097
+	codeMessageTooLarge     jetstream.ErrorCode = 10054
+	codeSubjectsOverlap     jetstream.ErrorCode = 10065
+	codeReplicasUnsupported jetstream.ErrorCode = 10074
+	codeHeaderTooLarge      jetstream.ErrorCode = 10097
 )
 
 func unavailable(action string, err error) error {
@@ -22,13 +23,15 @@ func unavailable(action string, err error) error {
 }
 
 // classify gives an error of the client or the server a kind: Invalid for what
-// can never succeed, Internal for a refusal that an operator must end, and
-// Unavailable for anything else.
+// can never succeed, NotFound for a stream or message that does not exist,
+// Internal for any other refusal by the server, Unavailable for all else.
 func classify(action string, err error) error {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		switch {
 		case api.ErrorCode == codeMessageTooLarge, api.ErrorCode == codeHeaderTooLarge:
 			return tooLarge(action, err)
+		case api.Code == 404:
+			return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.NotFound, "nats-not-found", "NATS has nothing of that name.")
 		case api.Code == 503, api.Code == 429:
 			return unavailable(action, err)
 		default:

@@ -1,7 +1,6 @@
 package natsbus
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -40,33 +39,47 @@ type Letter struct {
 // All returns the letters, oldest first. It ends with the first error.
 func (l *DeadLetters) All(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		for sequence := uint64(1); ; {
-			msg, err := l.get(ctx, DeadLetterStream, sequence, jetstream.WithGetMsgSubject(DeadLetterSubject))
-			if fault.KindOf(err) == fault.NotFound {
+		stream, err := l.stream(ctx, DeadLetterStream)
+		if err != nil {
+			yield(Letter{}, err)
+			return
+		}
+		for next := uint64(1); ; {
+			msg, err := stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(DeadLetterSubject))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				return
 			}
-			var letter Letter
-			if err == nil {
-				letter, err = l.read(ctx, msg)
+			if err != nil {
+				yield(Letter{}, classify("list letters", err))
+				return
 			}
+			letter, err := read(ctx, stream, msg)
 			if !yield(letter, err) || err != nil {
 				return
 			}
-			sequence = msg.Sequence + 1
+			next = msg.Sequence + 1
 		}
 	}
 }
 
 // Show returns one letter. There may be none: then the error is NotFound.
 func (l *DeadLetters) Show(ctx context.Context, sequence uint64) (Letter, error) {
-	msg, err := l.get(ctx, DeadLetterStream, sequence)
+	stream, err := l.stream(ctx, DeadLetterStream)
 	if err != nil {
 		return Letter{}, err
 	}
-	if msg.Subject != DeadLetterSubject {
+	return show(ctx, stream, sequence)
+}
+
+func show(ctx context.Context, stream jetstream.Stream, sequence uint64) (Letter, error) {
+	msg, err := stream.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Subject != DeadLetterSubject {
 		return Letter{}, fault.New(fault.NotFound, "letter-not-found", fmt.Sprintf("There is no dead letter %d.", sequence))
 	}
-	return l.read(ctx, msg)
+	if err != nil {
+		return Letter{}, classify(fmt.Sprintf("get letter %d", sequence), err)
+	}
+	return read(ctx, stream, msg)
 }
 
 // Replay publishes the letter's message again, byte for byte and on its old
@@ -79,7 +92,7 @@ func (l *DeadLetters) Replay(ctx context.Context, sequence uint64) error {
 	}
 	header, payload := letter.header, letter.Payload
 	if letter.Truncated {
-		msg, err := l.get(ctx, letter.Stream, letter.Origin)
+		msg, err := l.message(ctx, letter.Stream, letter.Origin)
 		if err != nil {
 			return err
 		}
@@ -108,28 +121,24 @@ func (l *DeadLetters) Replay(ctx context.Context, sequence uint64) error {
 
 // Drop deletes the letter.
 func (l *DeadLetters) Drop(ctx context.Context, sequence uint64) error {
-	if _, err := l.Show(ctx, sequence); err != nil {
+	stream, err := l.stream(ctx, DeadLetterStream)
+	if err != nil {
 		return err
 	}
-	stream, err := l.conn.js.Stream(ctx, DeadLetterStream)
-	if err == nil {
-		err = stream.DeleteMsg(ctx, sequence)
+	if _, err := show(ctx, stream, sequence); err != nil {
+		return err
 	}
-	if err != nil {
+	if err := stream.DeleteMsg(ctx, sequence); err != nil {
 		return classify(fmt.Sprintf("drop letter %d", sequence), err)
 	}
 	return nil
 }
 
 // read decodes a letter and looks up its mark.
-func (l *DeadLetters) read(ctx context.Context, msg *jetstream.RawStreamMsg) (Letter, error) {
+func read(ctx context.Context, stream jetstream.Stream, msg *jetstream.RawStreamMsg) (Letter, error) {
 	letter, err := decode(msg)
 	if err != nil {
 		return Letter{}, err
-	}
-	stream, err := l.conn.js.Stream(ctx, DeadLetterStream)
-	if err != nil {
-		return Letter{}, classify("look up replays", err)
 	}
 	mark, err := stream.GetLastMsgForSubject(ctx, replayedSubject+strconv.FormatUint(msg.Sequence, 10))
 	switch {
@@ -177,23 +186,26 @@ func decode(msg *jetstream.RawStreamMsg) (Letter, error) {
 	return letter, nil
 }
 
-// get returns a message of a stream, or the first from sequence on if an option
-// names a subject. If there is none the error is NotFound.
-func (l *DeadLetters) get(ctx context.Context, stream string, sequence uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+func (l *DeadLetters) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	ctx, cancel := l.conn.whileConnected(ctx)
 	defer cancel()
-	action := fmt.Sprintf("get message %d of %s", sequence, stream)
-	s, err := l.conn.js.Stream(ctx, stream)
+	stream, err := l.conn.js.Stream(ctx, name)
 	if err != nil {
-		return nil, classify(action, errors.Join(err, context.Cause(ctx)))
+		return nil, classify("look up stream "+name, whyFailed(ctx, err))
 	}
-	msg, err := s.GetMsg(ctx, sequence, opts...)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, fault.Wrap(err, fault.NotFound, "message-not-found", fmt.Sprintf("Stream %s has no message %d.", stream, sequence))
-	}
+	return stream, nil
+}
+
+// message returns a message by its sequence. If there is none, or no such
+// stream, the error is NotFound.
+func (l *DeadLetters) message(ctx context.Context, name string, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	stream, err := l.stream(ctx, name)
 	if err != nil {
-		return nil, classify(action, errors.Join(err, context.Cause(ctx)))
+		return nil, err
 	}
-	msg.Data = bytes.Clone(msg.Data)
+	msg, err := stream.GetMsg(ctx, sequence)
+	if err != nil {
+		return nil, classify(fmt.Sprintf("get message %d of %s", sequence, name), err)
+	}
 	return msg, nil
 }

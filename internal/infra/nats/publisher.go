@@ -91,6 +91,13 @@ func (p *Publisher) PublishAtomically(ctx context.Context, messages []messaging.
 	if len(messages) > maxBatch {
 		return fmt.Errorf("%w: %d messages are more than %d", messaging.ErrBatchRejected, len(messages), maxBatch)
 	}
+	ctx, cancel := context.WithTimeout(ctx, p.ackTimeout)
+	defer cancel()
+	ctx, done := p.conn.whileConnected(ctx)
+	defer done()
+	if ctx.Err() != nil {
+		return unavailable("publish batch", context.Cause(ctx))
+	}
 	limit := int(p.conn.nc.MaxPayload()) - batchHeaderSize
 	batch := make([]*nats.Msg, len(messages))
 	for i, m := range messages {
@@ -98,13 +105,6 @@ func (p *Publisher) PublishAtomically(ctx context.Context, messages []messaging.
 		if batch[i].Size() > limit {
 			return fmt.Errorf("%w: message %s may be too large", messaging.ErrBatchRejected, m.ID)
 		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, p.ackTimeout)
-	defer cancel()
-	ctx, done := p.conn.whileConnected(ctx)
-	defer done()
-	if ctx.Err() != nil {
-		return unavailable("publish batch", context.Cause(ctx))
 	}
 	// Without flow control the batch is one round trip. The library would wait
 	// for the first message on its own, and without ctx.
@@ -114,10 +114,9 @@ func (p *Publisher) PublishAtomically(ctx context.Context, messages []messaging.
 		return nil
 	case rejected(err):
 		return fmt.Errorf("%w: %w", messaging.ErrBatchRejected, err)
-	case ctx.Err() != nil:
-		return unavailable("publish batch", errors.Join(err, context.Cause(ctx)))
+	default:
+		return classify("publish batch", whyFailed(ctx, err))
 	}
-	return classify("publish batch", err)
 }
 
 // rejected reports whether the server refused the batch, so that nothing of it
