@@ -4,20 +4,23 @@ VALUES ($1, $2, $3, $4, $5, sqlc.narg('traceparent'));
 
 -- name: LockOutbox :one
 -- The settings end with the transaction. Losing a mark in a crash costs a
--- publication that the stream recognises; a holder that hangs loses its session.
+-- publication that the stream recognises; a holder that hangs loses its session;
+-- and the planner, which cannot know how long the outbox is at the moment, must
+-- not sort all of it where the index has the order.
 SELECT pg_try_advisory_xact_lock(sqlc.arg('lock_key')::bigint)::boolean AS locked,
        set_config('synchronous_commit', 'off', true)::text AS synchronous_commit,
-       set_config('idle_in_transaction_session_timeout', sqlc.arg('idle_timeout')::text, true)::text AS idle_timeout;
+       set_config('idle_in_transaction_session_timeout', sqlc.arg('idle_timeout')::text, true)::text AS idle_timeout,
+       set_config('enable_bitmapscan', 'off', true)::text AS bitmapscan,
+       set_config('enable_seqscan', 'off', true)::text AS seqscan;
 
 -- name: UnpublishedEvents :many
 -- A statement of its own: its snapshot must be taken after the lock.
 SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at
-FROM outbox AS o
+FROM outbox
 WHERE published_at IS NULL
-  AND NOT EXISTS (
-    SELECT FROM outbox AS b
-    WHERE b.aggregate_id = o.aggregate_id AND b.seq <= o.seq
-      AND b.published_at IS NULL AND b.blocked_until > now())
+  AND aggregate_id <> ALL (ARRAY(
+    SELECT b.aggregate_id FROM outbox AS b
+    WHERE b.published_at IS NULL AND b.blocked_until > now()))
 ORDER BY seq
 LIMIT $1;
 
@@ -50,5 +53,5 @@ DELETE FROM outbox
 WHERE seq IN (
     SELECT o.seq FROM outbox AS o
     WHERE o.published_at < now() - sqlc.arg('retention')::interval
-    ORDER BY o.published_at
+    ORDER BY o.seq
     LIMIT sqlc.arg('max_rows'));

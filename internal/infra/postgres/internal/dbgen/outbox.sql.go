@@ -102,7 +102,9 @@ func (q *Queries) BlockedEvents(ctx context.Context, limit int32) ([]BlockedEven
 const lockOutbox = `-- name: LockOutbox :one
 SELECT pg_try_advisory_xact_lock($1::bigint)::boolean AS locked,
        set_config('synchronous_commit', 'off', true)::text AS synchronous_commit,
-       set_config('idle_in_transaction_session_timeout', $2::text, true)::text AS idle_timeout
+       set_config('idle_in_transaction_session_timeout', $2::text, true)::text AS idle_timeout,
+       set_config('enable_bitmapscan', 'off', true)::text AS bitmapscan,
+       set_config('enable_seqscan', 'off', true)::text AS seqscan
 `
 
 type LockOutboxParams struct {
@@ -114,14 +116,24 @@ type LockOutboxRow struct {
 	Locked            bool
 	SynchronousCommit string
 	IdleTimeout       string
+	Bitmapscan        string
+	Seqscan           string
 }
 
 // The settings end with the transaction. Losing a mark in a crash costs a
-// publication that the stream recognises; a holder that hangs loses its session.
+// publication that the stream recognises; a holder that hangs loses its session;
+// and the planner, which cannot know how long the outbox is at the moment, must
+// not sort all of it where the index has the order.
 func (q *Queries) LockOutbox(ctx context.Context, arg LockOutboxParams) (LockOutboxRow, error) {
 	row := q.db.QueryRow(ctx, lockOutbox, arg.LockKey, arg.IdleTimeout)
 	var i LockOutboxRow
-	err := row.Scan(&i.Locked, &i.SynchronousCommit, &i.IdleTimeout)
+	err := row.Scan(
+		&i.Locked,
+		&i.SynchronousCommit,
+		&i.IdleTimeout,
+		&i.Bitmapscan,
+		&i.Seqscan,
+	)
 	return i, err
 }
 
@@ -162,7 +174,7 @@ DELETE FROM outbox
 WHERE seq IN (
     SELECT o.seq FROM outbox AS o
     WHERE o.published_at < now() - $1::interval
-    ORDER BY o.published_at
+    ORDER BY o.seq
     LIMIT $2)
 `
 
@@ -181,12 +193,11 @@ func (q *Queries) PurgeOutbox(ctx context.Context, arg PurgeOutboxParams) (int64
 
 const unpublishedEvents = `-- name: UnpublishedEvents :many
 SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at
-FROM outbox AS o
+FROM outbox
 WHERE published_at IS NULL
-  AND NOT EXISTS (
-    SELECT FROM outbox AS b
-    WHERE b.aggregate_id = o.aggregate_id AND b.seq <= o.seq
-      AND b.published_at IS NULL AND b.blocked_until > now())
+  AND aggregate_id <> ALL (ARRAY(
+    SELECT b.aggregate_id FROM outbox AS b
+    WHERE b.published_at IS NULL AND b.blocked_until > now()))
 ORDER BY seq
 LIMIT $1
 `
