@@ -53,9 +53,7 @@ func TestPostgresWantsThePassword(t *testing.T) {
 }
 
 func TestPostgresIsDurableWhenAsked(t *testing.T) {
-	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: postgresDir(t), Durable: true})
-	check(t, err)
-	t.Cleanup(func() { check(t, postgres.Kill()) })
+	postgres := devstack.DurablePostgresForTest(t)
 	if fsync := query(t, postgres.URL("postgres"), "SHOW fsync"); fsync != "on" {
 		t.Errorf("fsync = %s", fsync)
 	}

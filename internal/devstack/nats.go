@@ -22,6 +22,7 @@ type NATS struct {
 	opts   NATSOptions
 	port   int
 	server *server.Server
+	done   chan struct{}
 }
 
 // StartNATS returns when the server accepts connections.
@@ -57,8 +58,13 @@ func (n *NATS) Start(ctx context.Context) error {
 	}
 	log := &natsLog{}
 	s.SetLoggerV2(log, false, false, false)
-	n.server = s
-	go s.Start()
+	done := make(chan struct{})
+	n.server, n.done = s, done
+	go func() {
+		s.Start()
+		s.WaitForShutdown()
+		close(done)
+	}()
 	err = poll(ctx, func() (bool, error) {
 		if fatal := log.fatal.Load(); fatal != nil {
 			return false, errors.New(*fatal)
@@ -75,18 +81,22 @@ func (n *NATS) Start(ctx context.Context) error {
 func (n *NATS) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	gone := make(chan struct{})
-	go func() {
-		n.server.Shutdown()
-		n.server.WaitForShutdown()
-		close(gone)
-	}()
+	go n.server.Shutdown()
 	select {
-	case <-gone:
+	case <-n.done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("stop NATS: %w", context.Cause(ctx))
 	}
+}
+
+// Done is closed when the server has ended.
+func (n *NATS) Done() <-chan struct{} { return n.done }
+
+// Err waits for the end of the server, which leaves no error.
+func (n *NATS) Err() error {
+	<-n.done
+	return nil
 }
 
 // natsLog keeps why the server could not start. The server's own logger would

@@ -46,7 +46,19 @@ func DatabaseForTest(tb testing.TB, migrate func(ctx context.Context, url string
 // start. It costs a second; DatabaseForTest costs milliseconds.
 func PostgresForTest(tb testing.TB) *Postgres {
 	tb.Helper()
-	p, err := StartPostgres(tb.Context(), PostgresOptions{Dir: tb.TempDir(), scratch: true})
+	return postgresForTest(tb, PostgresOptions{Dir: tb.TempDir(), scratch: true})
+}
+
+// DurablePostgresForTest is PostgresForTest with the speed of a server that
+// keeps what it has committed, for benchmarks.
+func DurablePostgresForTest(tb testing.TB) *Postgres {
+	tb.Helper()
+	return postgresForTest(tb, PostgresOptions{Dir: tb.TempDir(), Durable: true, scratch: true})
+}
+
+func postgresForTest(tb testing.TB, opts PostgresOptions) *Postgres {
+	tb.Helper()
+	p, err := StartPostgres(tb.Context(), opts)
 	failIf(tb, err)
 	tb.Cleanup(func() { failIf(tb, errors.Join(p.Kill(), os.RemoveAll(p.dir))) })
 	return p
