@@ -174,8 +174,8 @@ func decode(msg *jetstream.RawStreamMsg) (Letter, error) {
 	if letter.Deliveries, err = strconv.Atoi(msg.Header.Get(headerDeliveries)); err != nil {
 		return Letter{}, fmt.Errorf("decode letter %d: %w", msg.Sequence, err)
 	}
-	if encoded := msg.Header.Get(headerPayload); encoded != "" {
-		if letter.Payload, err = base64.StdEncoding.DecodeString(encoded); err != nil {
+	if encoded, ok := msg.Header[headerPayload]; ok { // also for a payload of no bytes
+		if letter.Payload, err = base64.StdEncoding.DecodeString(encoded[0]); err != nil {
 			return Letter{}, fmt.Errorf("decode letter %d: %w", msg.Sequence, err)
 		}
 	}

@@ -107,17 +107,24 @@ func (b *bus) next(t *testing.T) messaging.Delivery {
 // stored returns the ids of the messages in the events stream, in their order.
 func (b *bus) stored(t *testing.T) []string {
 	t.Helper()
-	info, err := b.existing(t, EventsStream).Info(timeout(t))
+	n := int(b.existing(t, EventsStream).CachedInfo().State.Msgs)
+	ids := make([]string, 0, n)
+	if n == 0 {
+		return ids
+	}
+	consumer, err := b.js.OrderedConsumer(timeout(t), EventsStream, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := make([]string, 0, info.State.Msgs)
-	for sequence := uint64(1); sequence <= info.State.LastSeq; sequence++ {
-		msg, err := b.stream.GetMsg(timeout(t), sequence)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, msg.Header.Get(jetstream.MsgIDHeader))
+	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for msg := range batch.Messages() {
+		ids = append(ids, msg.Headers().Get(jetstream.MsgIDHeader))
+	}
+	if len(ids) != n || batch.Error() != nil {
+		t.Fatalf("read %d of %d messages: %v", len(ids), n, batch.Error())
 	}
 	return ids
 }

@@ -186,6 +186,7 @@ func TestPublishThroughRestarts(t *testing.T) {
 					if ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable {
 						return err
 					}
+					pause(ctx, 10*time.Millisecond)
 				}
 				progress <- i
 			}
