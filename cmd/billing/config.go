@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -105,14 +104,6 @@ func redact(rawURLs string) string {
 		shown[i] = u.String()
 	}
 	return strings.Join(shown, ",")
-}
-
-func newLogger(w io.Writer, c config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
 }
 
 // environment reads variables and collects what is wrong with them.

@@ -83,7 +83,7 @@ func (s *service) run(ctx context.Context) error {
 		// Nothing is closed that a worker still uses: the process ends now.
 		cause = errors.Join(cause, errors.New("work was cut off: the shutdown timeout is over"))
 	}
-	s.log.InfoContext(ctx, "stopped", "error", cause)
+	s.log.InfoContext(ctx, "stopped")
 	return cause
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -295,6 +296,9 @@ func (s *stack) messages(stream, subject string) (messages []*jetstream.RawStrea
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	str, err := s.js.Stream(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
 	s.must(err)
 	for sequence := uint64(1); ; {
 		msg, err := str.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(subject))

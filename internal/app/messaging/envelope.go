@@ -46,6 +46,9 @@ func Seal(ctx context.Context, e event.Event) (Message, error) {
 		return Message{}, fmt.Errorf("encode %s: %w", e.Type, err)
 	}
 	trace := TraceFrom(ctx)
+	if trace.CorrelationID == "" {
+		trace.CorrelationID = NewCorrelationID()
+	}
 	envelope := Envelope{
 		ID:            NewID("evt_"),
 		Type:          e.Type,

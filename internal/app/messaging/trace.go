@@ -20,13 +20,9 @@ func WithTrace(ctx context.Context, t Trace) context.Context {
 	return context.WithValue(ctx, traceKey{}, t)
 }
 
-// TraceFrom returns the Trace that ctx carries, with a new correlation id if it
-// has none.
+// TraceFrom returns the Trace that ctx carries; the zero Trace if it has none.
 func TraceFrom(ctx context.Context) Trace {
 	t, _ := ctx.Value(traceKey{}).(Trace)
-	if t.CorrelationID == "" {
-		t.CorrelationID = NewCorrelationID()
-	}
 	return t
 }
 

@@ -55,7 +55,7 @@ type Error struct {
 // Error returns the message with its cause: it is for logs, not for callers.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(e.Message)
+	b.WriteString(strings.TrimSuffix(e.Message, "."))
 	for _, f := range e.Fields {
 		b.WriteString("; " + f.Name + ": " + f.Detail)
 	}
