@@ -9,8 +9,9 @@ import (
 )
 
 // fields are the named inputs of a request: the members of a JSON object, or the
-// parameters of a query. They are read one by one with required, optional
-// and take; then err returns every one that did not fit, and those that nobody asked for.
+// parameters of a query. They are read one by one with required, optional and
+// take; then err returns every one that did not fit, and those that nobody asked
+// for.
 type fields[Raw any] struct {
 	unread   map[string]Raw
 	rejected []fault.Field

@@ -12,8 +12,8 @@ import (
 )
 
 type health struct {
-	Status string
-	Checks map[string]string
+	Status string            `json:"status"`
+	Checks map[string]string `json:"checks"`
 }
 
 func up(context.Context) error { return nil }

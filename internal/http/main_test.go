@@ -107,7 +107,7 @@ type response struct {
 }
 
 // call sends a request. A body is declared as JSON. Headers are "Name: value".
-func call(t testing.TB, api http.Handler, method, target, body string, headers ...string) response {
+func call(t *testing.T, api http.Handler, method, target, body string, headers ...string) response {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 	if body != "" {
@@ -123,13 +123,17 @@ func call(t testing.TB, api http.Handler, method, target, body string, headers .
 	return send(t, api, r)
 }
 
-func send(t testing.TB, api http.Handler, r *http.Request) response {
+func send(t *testing.T, api http.Handler, r *http.Request) response {
 	t.Helper()
 	w := httptest.NewRecorder()
 	api.ServeHTTP(w, r)
-	res := w.Result()
+	return read(t, w.Result())
+}
+
+func read(t *testing.T, res *http.Response) response {
+	t.Helper()
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
+	if err := errors.Join(err, res.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return response{res, string(body)}
@@ -137,11 +141,18 @@ func send(t testing.TB, api http.Handler, r *http.Request) response {
 
 // problem is a problem document.
 type problem struct {
-	Type, Title, Detail, Code, CorrelationID string
-	Status                                   int
-	CurrentStatus                            string
-	CurrentVersion                           int
-	Errors                                   []struct{ Pointer, Detail string }
+	Type           string `json:"type"`
+	Title          string `json:"title"`
+	Status         int    `json:"status"`
+	Detail         string `json:"detail"`
+	Code           string `json:"code"`
+	CorrelationID  string `json:"correlationId"`
+	CurrentStatus  string `json:"currentStatus"`
+	CurrentVersion int    `json:"currentVersion"`
+	Errors         []struct {
+		Pointer string `json:"pointer"`
+		Detail  string `json:"detail"`
+	} `json:"errors"`
 }
 
 // pointers returns the pointers of all field errors, in their order.
@@ -154,7 +165,7 @@ func (p problem) pointers() string {
 }
 
 // wantProblem checks everything that all problem documents have in common.
-func wantProblem(t testing.TB, res response, status int, code string) problem {
+func wantProblem(t *testing.T, res response, status int, code string) problem {
 	t.Helper()
 	var p problem
 	if err := json.Unmarshal([]byte(res.body), &p); err != nil {
@@ -185,7 +196,7 @@ func wantProblem(t testing.TB, res response, status int, code string) problem {
 }
 
 // decode reads a JSON answer with the given status.
-func decode[T any](t testing.TB, res response, status int) (v T) {
+func decode[T any](t *testing.T, res response, status int) (v T) {
 	t.Helper()
 	if res.StatusCode != status {
 		t.Fatalf("got %d, want %d: %s", res.StatusCode, status, res.body)

@@ -77,9 +77,10 @@ func (e *exchange) report(r *http.Request, log *slog.Logger, observe Observer) {
 		slog.Int("status", e.status), slog.Duration("took", took),
 	}
 	if e.err != nil {
-		attributes = append(attributes, slog.Any("error", e.err))
+		// Bounded, since clients decide how much is wrong with a request.
+		attributes = append(attributes, slog.String("error", fmt.Sprintf("%.8000s", e.err)))
 	}
-	log.LogAttrs(r.Context(), levelOf(e.status, route), "request", attributes...)
+	log.LogAttrs(r.Context(), e.level(route), "request", attributes...)
 }
 
 func methodOf(r *http.Request) string {
@@ -96,13 +97,13 @@ func routeOf(r *http.Request) string {
 	return noRoute
 }
 
-// levelOf keeps what machines ask every few seconds out of sight, and shows
-// those to blame for a failure how bad it is.
-func levelOf(status int, route string) slog.Level {
+// level keeps what machines ask every few seconds out of sight, and tells what
+// we have to repair from what only waits for a dependency.
+func (e *exchange) level(route string) slog.Level {
 	switch {
-	case status == http.StatusServiceUnavailable:
+	case e.status == http.StatusServiceUnavailable:
 		return slog.LevelWarn
-	case status >= http.StatusInternalServerError:
+	case e.status >= http.StatusInternalServerError, e.err != nil && e.status < http.StatusBadRequest:
 		return slog.LevelError
 	case !strings.HasPrefix(route, "/v1/") && route != noRoute:
 		return slog.LevelDebug

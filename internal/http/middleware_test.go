@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -79,15 +81,20 @@ func TestPanicIsAProblemAndIsLogged(t *testing.T) {
 
 // A client must not take half an answer for a whole one.
 func TestPanicInHalfAnAnswerBreaksTheConnection(t *testing.T) {
+	var log bytes.Buffer
 	api := newAPI(func(o *httpapi.Options) {
+		o.Log = slog.New(slog.NewJSONHandler(&log, nil))
 		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprint(w, "half")
+			_, _ = io.WriteString(w, "half")
 			panic("oops")
 		})
 	})
 	defer func() {
-		if got := recover(); got != http.ErrAbortHandler {
-			t.Errorf("got %v", got)
+		if err, ok := recover().(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("got %v", err)
+		}
+		if !strings.Contains(log.String(), `"ERROR"`) || !strings.Contains(log.String(), "oops") {
+			t.Errorf("logged %s", log.String())
 		}
 	}()
 	call(t, api, "GET", "/metrics", "")
@@ -178,8 +185,11 @@ func TestEveryRequestIsLoggedAndObservedOnce(t *testing.T) {
 			t.Errorf("%s: observed %v", request, observed)
 		}
 		var line struct {
-			Level, Method, Path, Route, Error string
-			Status                            int
+			Level  string `json:"level"`
+			Method string `json:"method"`
+			Route  string `json:"route"`
+			Status int    `json:"status"`
+			Error  string `json:"error"`
 		}
 		if err := json.Unmarshal(log.Bytes(), &line); err != nil {
 			t.Fatalf("%s: %v: %s", request, err, log.String())
@@ -187,7 +197,7 @@ func TestEveryRequestIsLoggedAndObservedOnce(t *testing.T) {
 		if line.Level != want.level || line.Method != method || line.Route != want.route || line.Status != want.status {
 			t.Errorf("%s: logged %s", request, log.String())
 		}
-		if want.status == 503 && !strings.Contains(line.Error, "10.1.2.3") {
+		if want.status == http.StatusServiceUnavailable && !strings.Contains(line.Error, "10.1.2.3") {
 			t.Errorf("%s: the log does not have the cause: %s", request, log.String())
 		}
 	}

@@ -23,21 +23,28 @@ type problemType struct {
 	RetryAfter int    // in seconds; 0: sending it again does not help
 }
 
-// The codes that no business is needed for.
+// The codes of problems that need no business.
 const (
-	codeMalformed         = "malformed-request"
-	codeKeyInvalid        = "idempotency-key-invalid"
-	codeNotFound          = "not-found"
-	codeMethodNotAllowed  = "method-not-allowed"
-	codeBodyTooLarge      = "body-too-large"
-	codeMediaType         = "unsupported-media-type"
-	codeTooManyRequests   = "too-many-requests"
-	codeUnavailable       = "dependency-unavailable"
-	codeInternal          = "internal"
-	problemMediaType      = "application/problem+json"
-	problemPath           = "/problems/"
-	detailOfInternal      = "Something went wrong in the service. The correlation id leads to what."
-	detailOfMissedTimeout = "The service could not answer in time."
+	codeMalformed        = "malformed-request"
+	codeKeyInvalid       = "idempotency-key-invalid"
+	codeNotFound         = "not-found"
+	codeMethodNotAllowed = "method-not-allowed"
+	codeBodyTooLarge     = "body-too-large"
+	codeMediaType        = "unsupported-media-type"
+	codeTooManyRequests  = "too-many-requests"
+	codeUnavailable      = "dependency-unavailable"
+	codeInternal         = "internal"
+)
+
+const (
+	problemMediaType = "application/problem+json"
+	problemPath      = "/problems/"
+)
+
+// What callers are told of errors that are not meant for them.
+const (
+	detailOfInternal = "Something went wrong in the service. Its log knows what, by the correlation id."
+	detailOfTimeout  = "The service could not answer in time."
 )
 
 // writeProblem answers with the problem document for err. It is the only place
@@ -80,7 +87,7 @@ func presentable(err error) *fault.Error {
 	case ok && e.Kind != fault.Internal:
 		return e
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return fault.New(fault.Unavailable, codeUnavailable, detailOfMissedTimeout)
+		return fault.New(fault.Unavailable, codeUnavailable, detailOfTimeout)
 	default:
 		return fault.New(fault.Internal, codeInternal, detailOfInternal)
 	}
