@@ -22,16 +22,15 @@ func NewReader(pool *pgxpool.Pool) *Reader { return &Reader{dbgen.New(pool)} }
 
 // View implements invoicing.Reader.
 func (r *Reader) View(ctx context.Context, id string) (invoicing.View, error) {
-	row, err := r.queries.GetInvoice(ctx, id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return invoicing.View{}, invoicing.ErrInvoiceNotFound
-	}
+	views, err := r.views(ctx, func() ([]dbgen.Invoice, error) {
+		row, err := r.queries.GetInvoice(ctx, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, invoicing.ErrInvoiceNotFound
+		}
+		return []dbgen.Invoice{row}, err
+	})
 	if err != nil {
-		return invoicing.View{}, classify(fmt.Errorf("read invoice %s: %w", id, err))
-	}
-	views, err := r.views(ctx, []dbgen.Invoice{row})
-	if err != nil {
-		return invoicing.View{}, err
+		return invoicing.View{}, fmt.Errorf("read invoice %s: %w", id, err)
 	}
 	return views[0], nil
 }
@@ -46,28 +45,35 @@ func (r *Reader) List(ctx context.Context, f invoicing.Filter, after *invoicing.
 	if after != nil {
 		params.BeforeIssuedAt, params.BeforeID = &after.IssuedAt, &after.ID
 	}
-	rows, err := r.queries.ListInvoices(ctx, params)
+	views, err := r.views(ctx, func() ([]dbgen.Invoice, error) { return r.queries.ListInvoices(ctx, params) })
 	if err != nil {
-		return nil, classify(fmt.Errorf("list invoices: %w", err))
-	}
-	return r.views(ctx, rows)
-}
-
-// views adds their documents to invoices.
-func (r *Reader) views(ctx context.Context, rows []dbgen.Invoice) ([]invoicing.View, error) {
-	ids := make([]string, len(rows))
-	for i, row := range rows {
-		ids[i] = row.ID
-	}
-	documents, err := documentsOf(ctx, r.queries, ids...)
-	if err != nil {
-		return nil, classify(err)
-	}
-	views := make([]invoicing.View, len(rows))
-	for i, row := range rows {
-		views[i] = invoicing.View{Snapshot: snapshot(row), Documents: documents[row.ID]}
+		return nil, fmt.Errorf("list invoices: %w", err)
 	}
 	return views, nil
+}
+
+// views adds their documents to the invoices that query returns.
+func (r *Reader) views(ctx context.Context, query func() ([]dbgen.Invoice, error)) (views []invoicing.View, err error) {
+	err = again(ctx, func() error {
+		rows, err := query()
+		if err != nil {
+			return err
+		}
+		ids := make([]string, len(rows))
+		for i, row := range rows {
+			ids[i] = row.ID
+		}
+		documents, err := documentsOf(ctx, r.queries, ids...)
+		if err != nil {
+			return err
+		}
+		views = make([]invoicing.View, len(rows))
+		for i, row := range rows {
+			views[i] = invoicing.View{Snapshot: snapshot(row), Documents: documents[row.ID]}
+		}
+		return nil
+	})
+	return views, err
 }
 
 // documentsOf returns the documents of invoices, by the id of the invoice.

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// attempts bounds how often a transaction is run.
+// attempts bounds how often a transaction or a query is run.
 const attempts = 4
 
 // commitError says that it is unknown whether the transaction was committed.
@@ -20,12 +20,17 @@ type commitError struct{ err error }
 func (e *commitError) Error() string { return "commit: " + e.err.Error() }
 func (e *commitError) Unwrap() error { return e.err }
 
-// inTx runs f in a READ COMMITTED transaction. It runs f again, a bounded
-// number of times, when the transaction was certainly rolled back for a reason
-// that passes: a deadlock, a lost connection.
+// inTx runs f in a READ COMMITTED transaction, as often as again allows.
 func inTx(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) error {
+	return again(ctx, func() error { return runTx(ctx, pool, f) })
+}
+
+// again runs f, and runs it again, a bounded number of times, when it certainly
+// had no effect for a reason that passes: a deadlock, a lost connection. The
+// error that it returns has a kind if it is the database's.
+func again(ctx context.Context, f func() error) error {
 	for attempt := 1; ; attempt++ {
-		err := runTx(ctx, pool, f)
+		err := f()
 		if err == nil || attempt == attempts || ctx.Err() != nil || !retryable(err) {
 			return classify(err)
 		}
