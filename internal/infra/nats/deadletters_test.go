@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,9 +107,7 @@ func TestReplayRestoresTheMessage(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			header := nats.Header{jetstream.MsgIDHeader: {"evt_1"}, "traceparent": {"00-trace-01"}}
-			for name, values := range test.header {
-				header[name] = values
-			}
+			maps.Copy(header, test.header)
 			b.put(t, test.payload, header)
 			first := b.next(t)
 			if err := b.deadLetters(t).Park(timeout(t), first, errBroken); err != nil {

@@ -179,7 +179,10 @@ func decode(msg *jetstream.RawStreamMsg) (Letter, error) {
 			return Letter{}, fmt.Errorf("decode letter %d: %w", msg.Sequence, err)
 		}
 	}
-	var event struct{ ID, Type string }
+	var event struct {
+		ID   string `json:"id"`
+		Type string `json:"type"`
+	}
 	if json.Unmarshal(letter.Payload, &event) == nil {
 		letter.EventID, letter.EventType = event.ID, event.Type
 	}

@@ -46,13 +46,13 @@ func setupEmpty(t *testing.T) *bus {
 	return &bus{Conn: connect(t, server.URL()), server: server}
 }
 
-func connect(t testing.TB, url string) *Conn {
-	t.Helper()
-	conn, err := Connect(url, t.Name(), slog.New(slog.NewTextHandler(t.Output(), nil)), func() {})
+func connect(tb testing.TB, url string) *Conn {
+	tb.Helper()
+	conn, err := Connect(url, tb.Name(), slog.New(slog.NewTextHandler(tb.Output(), nil)), func() {})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(conn.Close)
+	tb.Cleanup(conn.Close)
 	return conn
 }
 
@@ -154,10 +154,10 @@ func ids(messages []messaging.Message) []string {
 }
 
 // timeout returns a context that ends when the test has waited too long.
-func timeout(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
+func timeout(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	tb.Cleanup(cancel)
 	return ctx
 }
 

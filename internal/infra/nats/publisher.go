@@ -56,15 +56,14 @@ func (p *Publisher) Publish(ctx context.Context, messages []messaging.Message) [
 	acks := make([]jetstream.PubAckFuture, len(messages))
 	for i, m := range messages {
 		acks[i], outcomes[i] = p.js.PublishMsgAsync(newMsg(m),
-			jetstream.WithRetryAttempts(0), // a retry in the background would overtake its successors
-			jetstream.WithStallWait(p.ackTimeout))
+			jetstream.WithRetryAttempts(0)) // one in the background would overtake what is published next
 	}
-	for i, ack := range acks {
+	for i, m := range messages {
 		if outcomes[i] == nil {
-			outcomes[i] = await(ctx, ack)
+			outcomes[i] = await(ctx, acks[i])
 		}
 		if outcomes[i] != nil {
-			outcomes[i] = classify("publish "+messages[i].ID, outcomes[i])
+			outcomes[i] = classify("publish "+m.ID, outcomes[i])
 		}
 	}
 	return outcomes

@@ -3,6 +3,7 @@ package natsbus
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,8 +26,8 @@ func streamSettings(have *jetstream.StreamConfig, want jetstream.StreamConfig) [
 		exactly("storage", have.Storage.String(), want.Storage.String()),
 		exactly("retention", have.Retention.String(), want.Retention.String()),
 		exactly("discard", have.Discard.String(), want.Discard.String()),
-		exactly("no_ack", fmt.Sprint(have.NoAck), fmt.Sprint(want.NoAck)),
-		exactly("sealed", fmt.Sprint(have.Sealed), fmt.Sprint(want.Sealed)),
+		exactly("no_ack", strconv.FormatBool(have.NoAck), strconv.FormatBool(want.NoAck)),
+		exactly("sealed", strconv.FormatBool(have.Sealed), strconv.FormatBool(want.Sealed)),
 		atLeast("max_msgs", &have.MaxMsgs, want.MaxMsgs),
 		atLeast("max_age", &have.MaxAge, want.MaxAge),
 		atLeast("duplicate_window", &have.Duplicates, want.Duplicates),

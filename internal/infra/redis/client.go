@@ -23,10 +23,16 @@ const (
 	poolSize    = 16
 )
 
+// The driver writes to standard error what it also returns.
+func init() { redis.SetLogger(silence{}) }
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
 // Open returns a client of the server at the URL, which need not be there: the
-// client connects when it is first used, and again whenever it has to. After
-// poolSize failures in a row it fails at once, and looks once a second whether
-// the server is back.
+// client connects when it is first used, and again whenever it has to. After a
+// call that got no answer the others fail at once, for a second.
 func Open(url string) (*redis.Client, error) {
 	options, err := redis.ParseURL(url)
 	if err != nil {
@@ -42,6 +48,7 @@ func Open(url string) (*redis.Client, error) {
 	options.MaxActiveConns = poolSize
 	options.MaxRetries = -1
 	options.ContextTimeoutEnabled = true
+	options.Limiter = new(circuit)
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClient(options), nil
 }

@@ -1,0 +1,121 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/winaity/billing/internal/app/idempotency"
+	"github.com/winaity/billing/internal/domain/fault"
+)
+
+func TestOpenRefusesWhatIsNoURL(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"", "host:6379", "http://user:secret@host", "redis://user:secret@host:port"} {
+		_, err := Open(url)
+		if fault.KindOf(err) != fault.Invalid {
+			t.Errorf("Open(%q): %v, want an Invalid error", url, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("Open(%q) tells the password: %v", url, err)
+		}
+	}
+}
+
+// calls are all that the service asks of Redis.
+func calls(claims *Claims, answers *Answers) map[string]func(context.Context) error {
+	request := idempotency.Request{Key: "key", Fingerprint: "print"}
+	return map[string]func(context.Context) error{
+		"claim": func(ctx context.Context) error { _, err := claims.Claim(ctx, "key", "me", long); return err },
+		"done":  func(ctx context.Context) error { return claims.Done(ctx, "key", long) },
+		"release": func(ctx context.Context) error {
+			return claims.Release(ctx, "key", "me")
+		},
+		"begin": func(ctx context.Context) error {
+			_, err := answers.Begin(ctx, request, "me", long)
+			return err
+		},
+		"finish":  func(ctx context.Context) error { return answers.Finish(ctx, request, idempotency.Answer{}, long) },
+		"abandon": func(ctx context.Context) error { return answers.Abandon(ctx, request, "me") },
+	}
+}
+
+func TestServerThatStops(t *testing.T) {
+	t.Parallel()
+	server, client := setup(t)
+	claims, answers := NewClaims(client, "claim:"), NewAnswers(client, "answer:")
+	if err := Ready(timeout(t), client); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Stop(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range calls(claims, answers) {
+		if err := call(timeout(t)); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("%s: %v, want an Unavailable error", name, err)
+		}
+	}
+	if err := Ready(timeout(t), client); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("ready: %v, want an Unavailable error", err)
+	}
+	if err := server.Start(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range calls(claims, answers) {
+		eventually(t, name+" after the restart", func() bool { return call(timeout(t)) == nil })
+	}
+}
+
+// A server that is there but never answers must not hold up what works without
+// it: one call finds out, long before its caller would give up, and the others
+// do not try.
+func TestServerThatHangs(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // it is only to be gone
+	client, err := Open("redis://" + listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close() //nolint:errcheck // it is only to be gone
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := Ready(ctx, client); fault.KindOf(err) != fault.Unavailable || ctx.Err() != nil {
+		t.Errorf("%v, want an Unavailable error before ctx ends", err)
+	}
+	spared := 0
+	for _, call := range calls(NewClaims(client, ""), NewAnswers(client, "")) {
+		if err := call(ctx); errors.Is(err, errOpen) && fault.KindOf(err) == fault.Unavailable {
+			spared++
+		}
+	}
+	if spared == 0 {
+		t.Error("each call tried")
+	}
+}
+
+func TestCircuitOpensOnlyWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{nil, redis.Nil, context.Canceled, context.DeadlineExceeded} {
+		c := new(circuit)
+		c.ReportResult(err)
+		if c.Allow() != nil {
+			t.Errorf("opened by %v", err)
+		}
+	}
+	c := new(circuit)
+	c.ReportResult(os.ErrDeadlineExceeded) // of the socket
+	if !errors.Is(c.Allow(), errOpen) {
+		t.Error("not opened by a timeout")
+	}
+	eventually(t, "the circuit closes", func() bool { return c.Allow() == nil })
+}
