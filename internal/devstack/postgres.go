@@ -191,7 +191,7 @@ func (p *Postgres) initialize(ctx context.Context) error {
 
 func (p *Postgres) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(p.bin, program), args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user}
 	return cmd
 }
