@@ -43,7 +43,8 @@ type Conn struct {
 
 // Connect tries each server once and returns, also if none is there: only a URL
 // that can never work is an error. urls may list several servers, separated by
-// commas. Each time a connection is made, onConnect is called; it must not block.
+// commas. Each time a connection is made, the first time maybe before Connect
+// returns, onConnect is called; it must not block.
 func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, error) {
 	server, err := maskURLs(urls)
 	if err != nil {
@@ -66,7 +67,7 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 		nats.FlusherTimeout(writeTimeout),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(),
+		nats.IgnoreAuthErrorAbort(), // credentials may be corrected on the server
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, reconnectWait),
 		// What cannot be sent now must fail now: a message that was buffered in
