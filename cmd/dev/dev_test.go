@@ -108,7 +108,7 @@ func TestASecondSignalDoesNotWait(t *testing.T) {
 	check(t, d.Process.Signal(syscall.SIGTERM))
 	d.waitFor("fake: SIGTERM")
 	check(t, d.Process.Signal(syscall.SIGTERM))
-	if code := d.wait(); code != 1 || !strings.Contains(d.output(), "stop billing: killed") {
+	if code := d.wait(); code != 1 || !strings.Contains(d.output(), "stop billing: killed, because it did not stop in time: a second signal came") {
 		t.Errorf("exit code %d\n%s", code, d.output())
 	}
 	d.nothingIsLeft(env)

@@ -52,7 +52,7 @@ Or set DATABASE_URL and REDIS_URL to servers that run already, or use Docker: do
 			problem, strings.Join(apt, " "), strings.Join(brew, " "))
 	}
 
-	fmt.Printf("Installing what is missing (%s). Its services are not started: billing runs private ones.\n", strings.Join(apt, ", "))
+	fmt.Println("Installing:", strings.Join(apt, ", "))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%w\n%s: %w", problem, cmd, err)
@@ -89,8 +89,10 @@ if [ ! -e "$policy" ]; then
 	chmod 755 "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -q
-apt-get install -q -y --no-install-recommends "$@"
+apt-get update -qq || echo "apt-get update failed, trying with the lists that are there"
+apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
+echo "The services of $* were not started, but will be at the next boot."
+echo "To prevent that: systemctl disable $*"
 `
 
 func aptArgs(policy string, packages []string) []string {

@@ -33,8 +33,8 @@ func TestAptInstallsWithoutStartingServices(t *testing.T) {
 	}
 	calls, err := os.ReadFile(log)
 	check(t, err)
-	const want = "noninteractive apt-get update -q, policy 101\n" +
-		"noninteractive apt-get install -q -y --no-install-recommends postgresql redis-server, policy 101\n"
+	const want = "noninteractive apt-get update -qq, policy 101\n" +
+		"noninteractive apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 postgresql redis-server, policy 101\n"
 	if string(calls) != want {
 		t.Errorf("calls:\n%swant:\n%s", calls, want)
 	}

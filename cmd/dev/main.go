@@ -31,14 +31,14 @@ func main() {
 // ends.
 func signals() (stop, kill context.Context) {
 	stop, first := context.WithCancel(context.Background())
-	kill, second := context.WithCancel(context.Background())
+	kill, second := context.WithCancelCause(context.Background())
 	received := make(chan os.Signal, 2)
 	signal.Notify(received, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		<-received
 		first()
 		<-received
-		second()
+		second(errors.New("a second signal came"))
 	}()
 	return stop, kill
 }

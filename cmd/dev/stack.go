@@ -66,22 +66,31 @@ func (s *stack) run(ctx context.Context) error {
 	}
 }
 
+var kinds = []struct {
+	name, variable string
+	needs          []program
+	start          func(context.Context) (part, string, error)
+}{
+	{"Postgres", "DATABASE_URL", []program{postgres}, startPostgres},
+	{"NATS", "NATS_URL", nil, startNATS},
+	{"Redis", "REDIS_URL", []program{redis}, startRedis},
+}
+
 func (s *stack) startServers(ctx context.Context) error {
-	for _, kind := range []struct {
-		name, variable string
-		needs          []program
-		start          func(context.Context) (part, string, error)
-	}{
-		{"Postgres", "DATABASE_URL", []program{postgres}, startPostgres},
-		{"NATS", "NATS_URL", nil, startNATS},
-		{"Redis", "REDIS_URL", []program{redis}, startRedis},
-	} {
+	var needs []program
+	for _, kind := range kinds {
+		if os.Getenv(kind.variable) == "" {
+			needs = append(needs, kind.needs...)
+		}
+	}
+	if err := install(ctx, needs); err != nil {
+		return err
+	}
+
+	for _, kind := range kinds {
 		if url := os.Getenv(kind.variable); url != "" {
 			s.servers = append(s.servers, server{name: kind.name, variable: kind.variable, url: url})
 			continue
-		}
-		if err := install(ctx, kind.needs); err != nil {
-			return err
 		}
 		fmt.Printf("Starting %s.\n", kind.name)
 		p, url, err := kind.start(ctx)
