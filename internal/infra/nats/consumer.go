@@ -151,7 +151,7 @@ func newDelivery(nc *nats.Conn, msg *nats.Msg) (*delivery, error) {
 func (d *delivery) Subject() string     { return d.msg.Subject }
 func (d *delivery) Payload() []byte     { return d.msg.Data }
 func (d *delivery) Traceparent() string { return d.msg.Header.Get(headerTraceparent) }
-func (d *delivery) Attempt() int        { return int(d.meta.NumDelivered) }
+func (d *delivery) Attempt() int        { return int(d.meta.NumDelivered) } //nolint:gosec // max_deliver is an int
 
 func (d *delivery) Ack(context.Context) error { return d.answer("+ACK") }
 
