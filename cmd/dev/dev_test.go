@@ -115,6 +115,7 @@ func TestASecondSignalDoesNotWait(t *testing.T) {
 }
 
 func TestBillingHasItsOwnShutdownTimeout(t *testing.T) {
+	// Less than nothing, because the launcher adds a margin of 5 s.
 	env := append(runningServers(t), "FAKE_IGNORES_SIGTERM=1", "BILLING_SHUTDOWN_TIMEOUT=-4900ms")
 	d := start(t, checkout(t), env...)
 	d.waitFor("Ctrl-C stops everything")

@@ -66,6 +66,7 @@ func (s *stack) run(ctx context.Context) error {
 	}
 }
 
+// kinds are the servers that billing connects to, in the order of their start.
 var kinds = []struct {
 	name, variable string
 	needs          []program
