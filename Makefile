@@ -1,0 +1,61 @@
+# `make` says what there is to do. Go is all that it needs, and for `make test` a
+# C compiler (for the race detector); the rest is installed where that can be
+# done, or it says what to install.
+
+BIN  := .dev/bin
+ARGS :=
+
+.PHONY: help run demo test check bench generate build clean rename
+
+help: ## say what there is to do
+	@awk -F ': *[^#]*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: build ## run it without Docker until Ctrl-C: Postgres, Redis, NATS and the service
+	@exec $(BIN)/dev
+
+# The service is the one of docker compose if that runs, else the one of `make
+# run`; BILLING_URL and NATS_URL point it at any other.
+demo: ## drive the running service through the whole loop and show what happens
+	@if [ -n "$$BILLING_URL$$NATS_URL" ]; then \
+		go run ./cmd/demo; \
+	elif [ -n "$$(docker compose ps --quiet --status running billing 2>/dev/null)" ]; then \
+		docker compose run --rm demo; \
+	else \
+		set -a; if [ -f .dev/env ]; then . ./.dev/env; fi; go run ./cmd/demo; \
+	fi
+
+test: build ## run all tests on real Postgres, NATS and Redis; ARGS='-count=2 -run Order'
+	$(BIN)/dev install
+	go test -race $(ARGS) ./...
+
+check: $(BIN)/tools ## check format, vet, lint, generated code, modules and architecture
+	$(BIN)/golangci-lint run # with gofmt, goimports and go vet
+	$(BIN)/sqlc diff
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+	go test ./internal
+
+bench: build ## measure the relay: events per second, and from commit to stream
+	$(BIN)/dev install
+	go test -run '^$$' -bench . $(ARGS) ./cmd/billing ./internal/infra/...
+
+generate: $(BIN)/tools ## make Go from sql/queries and sql/migrations
+	$(BIN)/sqlc generate
+
+build: ## build the programs into .dev/bin
+	go build -o $(BIN)/ ./cmd/...
+
+clean: ## remove what was built, and the data of `make run`
+	rm -rf .dev
+
+rename: ## make it yours: MODULE=github.com/you/orders
+	@[ -n "$(MODULE)" ] || { echo 'usage: make rename MODULE=github.com/you/orders' >&2; exit 2; }
+	@old=$$(go list -m) && git grep --untracked -lIF "$$old" | while read -r file; do \
+		sed "s|$$old|$(MODULE)|g" "$$file" >"$$file.renamed" && \
+		cat "$$file.renamed" >"$$file" && rm "$$file.renamed" || exit 1; \
+	done
+	go build ./...
+
+$(BIN)/tools: tools/go.mod tools/go.sum
+	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(BIN)' go -C tools install tool
+	@touch $@
