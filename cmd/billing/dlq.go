@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -13,42 +11,29 @@ import (
 	natsbus "github.com/winaity/billing/internal/infra/nats"
 )
 
-// dlq shows and replays dead letters.
+// dlq shows, replays and drops dead letters.
 func dlq(ctx context.Context, p program, args []string) error {
 	if len(args) == 0 {
-		return &usageError{"say what to do: list, show or replay"}
+		return &usageError{"say what to do: list, show, replay or drop"}
 	}
 	action, ok := map[string]func(context.Context, program, *natsbus.DeadLetters, []string) error{
 		"list":   listLetters,
 		"show":   showLetter,
 		"replay": replayLetters,
+		"drop":   dropLetters,
 	}[args[0]]
 	if !ok {
 		return &usageError{fmt.Sprintf("unknown action %q", args[0])}
 	}
 	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
 	defer cancel()
-	connected := make(chan struct{}, 1)
-	bus, err := natsbus.Connect(p.config.NATSURL, "billing dlq", slog.New(slog.DiscardHandler), func() {
-		select {
-		case connected <- struct{}{}:
-		default:
-		}
-	})
+	bus, err := connect(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer bus.Close()
-	select {
-	case <-connected:
-	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("cannot reach NATS at %s", redact(p.config.NATSURL)), ctx.Err())
-	}
 	return action(ctx, p, natsbus.NewDeadLetters(bus, p.log), args[1:])
 }
-
-// operatorTimeout bounds an operator's command.
-const operatorTimeout = time.Minute
 
 func listLetters(ctx context.Context, p program, letters *natsbus.DeadLetters, args []string) error {
 	flags, asJSON := newFlags("dlq list")
@@ -114,13 +99,27 @@ func showLetter(ctx context.Context, p program, letters *natsbus.DeadLetters, ar
 }
 
 func replayLetters(ctx context.Context, p program, letters *natsbus.DeadLetters, args []string) error {
-	flags, asJSON := newFlags("dlq replay")
-	all := flags.Bool("all", false, "replay every letter that was not replayed yet")
+	pending := func(l natsbus.Letter) bool { return l.ReplayedAt.IsZero() }
+	return eachLetter(ctx, p, letters, "replayed", args, pending, letters.Replay)
+}
+
+func dropLetters(ctx context.Context, p program, letters *natsbus.DeadLetters, args []string) error {
+	any := func(natsbus.Letter) bool { return true }
+	return eachLetter(ctx, p, letters, "dropped", args, any, letters.Drop)
+}
+
+// eachLetter does something to the letters that args select: by id, or all of
+// those, or all of a type, that are eligible.
+func eachLetter(ctx context.Context, p program, letters *natsbus.DeadLetters, done string, args []string, eligible func(natsbus.Letter) bool, do func(context.Context, uint64) error) error {
+	flags, asJSON := newFlags("dlq")
+	all := flags.Bool("all", false, "all letters; of those to replay, the ones that were not replayed yet")
+	eventType := flags.String("type", "", "like --all, but only letters of this type of event")
+	dryRun := flags.Bool("dry-run", false, "only say which letters that would be")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
-	if *all == (flags.NArg() > 0) {
-		return &usageError{"say which letters: ids from `billing dlq list`, or --all"}
+	if (*all || *eventType != "") == (flags.NArg() > 0) {
+		return &usageError{"say which letters: ids from `billing dlq list`, or --all, or --type"}
 	}
 	ids := []uint64{}
 	for _, arg := range flags.Args() {
@@ -128,28 +127,34 @@ func replayLetters(ctx context.Context, p program, letters *natsbus.DeadLetters,
 		if err != nil {
 			return err
 		}
+		if _, err := letters.Show(ctx, id); err != nil {
+			return err
+		}
 		ids = append(ids, id)
 	}
-	if *all {
+	if flags.NArg() == 0 {
 		for letter, err := range letters.All(ctx) {
 			if err != nil {
 				return err
 			}
-			if letter.ReplayedAt.IsZero() {
+			if eligible(letter) && (*eventType == "" || letter.Subject == *eventType) {
 				ids = append(ids, letter.Sequence)
 			}
 		}
 	}
+	if *dryRun {
+		do, done = func(context.Context, uint64) error { return nil }, "would be "+done+":"
+	}
 	for _, id := range ids {
-		if err := letters.Replay(ctx, id); err != nil {
+		if err := do(ctx, id); err != nil {
 			return err
 		}
 		if !*asJSON {
-			fmt.Fprintf(p.stdout, "replayed %d\n", id)
+			fmt.Fprintln(p.stdout, done, id)
 		}
 	}
 	if *asJSON {
-		return printJSON(p.stdout, map[string]any{"replayed": ids})
+		return printJSON(p.stdout, map[string]any{"letters": ids, "dryRun": *dryRun})
 	}
 	return nil
 }
@@ -187,18 +192,4 @@ func letterID(arg string) (uint64, error) {
 		return 0, &usageError{fmt.Sprintf("%q is no id of a letter", arg)}
 	}
 	return id, nil
-}
-
-func instant(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

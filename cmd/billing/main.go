@@ -80,8 +80,9 @@ type command struct {
 var commands = []command{
 	{"serve", "", "serve the API, publish the outbox, consume events (the default)", needs{database: true, nats: true, redis: true}, serve},
 	{"migrate", "", "bring the database up to date", needs{database: true}, migrate},
-	{"outbox", "status [--json]", "show what waits to be published", needs{database: true}, outbox},
-	{"dlq", "list [--json] | show ID | replay ID…|--all", "show and replay dead letters", needs{nats: true}, dlq},
+	{"outbox", "status | republish --since TIME|AGO [--dry-run]", "show what waits to be published; publish again what a stream lost", needs{database: true}, outbox},
+	{"dlq", "list | show ID | replay ID…|--all|--type TYPE [--dry-run] | drop …", "show, replay and drop dead letters", needs{nats: true}, dlq},
+	{"audit", "[--grace 1m] [--limit 20]", "check numbers, documents and the stream against the tables", needs{database: true, nats: true}, audit},
 	{"healthcheck", "", "exit 0 if the service on this machine is alive", needs{}, healthcheck},
 }
 
@@ -98,4 +99,5 @@ func printUsage(w io.Writer) {
 			fmt.Fprintf(w, "  %-12s   billing %s %s\n", "", c.name, c.args)
 		}
 	}
+	fmt.Fprint(w, "\nThe operator's commands take --json. The environment configures all of them: see README.md.\n")
 }

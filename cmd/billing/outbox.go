@@ -2,31 +2,43 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/infra/postgres"
 )
 
-// outbox is the operator's view of the outbox.
+// outbox shows the outbox and publishes it again.
 func outbox(ctx context.Context, p program, args []string) error {
-	if len(args) == 0 || args[0] != "status" {
-		return &usageError{"say what to do: status"}
+	if len(args) == 0 {
+		return &usageError{"say what to do: status or republish"}
 	}
-	flags, asJSON := newFlags("outbox status")
-	if err := parse(flags, args[1:]); err != nil {
-		return err
+	action, ok := map[string]func(context.Context, program, *postgres.Outbox, []string) error{
+		"status":    outboxStatus,
+		"republish": republish,
+	}[args[0]]
+	if !ok {
+		return &usageError{fmt.Sprintf("unknown action %q", args[0])}
 	}
+	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
+	defer cancel()
 	pool, err := postgres.Open(ctx, p.config.DatabaseURL)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	box := postgres.NewOutbox(pool)
+	return action(ctx, p, postgres.NewOutbox(pool), args[1:])
+}
+
+func outboxStatus(ctx context.Context, p program, box *postgres.Outbox, args []string) error {
+	flags, asJSON := newFlags("outbox status")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return &usageError{fmt.Sprintf("unexpected argument %q", flags.Arg(0))}
+	}
 	backlog, err := box.Backlog(ctx)
 	if err != nil {
 		return err
@@ -36,7 +48,7 @@ func outbox(ctx context.Context, p program, args []string) error {
 		return err
 	}
 	if *asJSON {
-		return printJSON(p.stdout, outboxStatus(backlog, blocked))
+		return printJSON(p.stdout, newStatusJSON(backlog, blocked))
 	}
 	fmt.Fprintf(p.stdout, "unpublished  %d\noldest       %s\nblocked      %d\n",
 		backlog.Events, backlog.OldestAge.Round(time.Millisecond), backlog.Blocked)
@@ -51,11 +63,45 @@ func outbox(ctx context.Context, p program, args []string) error {
 	})
 }
 
+// republish makes the relay of a running service publish again what it published
+// since a given time.
+func republish(ctx context.Context, p program, box *postgres.Outbox, args []string) error {
+	flags, asJSON := newFlags("outbox republish")
+	from := flags.String("since", "", "a time like 2026-01-31T10:00:00Z, or how long ago, like 2h")
+	dryRun := flags.Bool("dry-run", false, "only say how many events that would be")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	now := time.Now()
+	since, err := time.Parse(time.RFC3339, *from)
+	if ago, agoErr := time.ParseDuration(*from); err != nil && agoErr == nil {
+		since, err = now.Add(-ago), nil
+	}
+	if err != nil || flags.NArg() > 0 || since.After(now) {
+		return &usageError{"--since takes a time like 2026-01-31T10:00:00Z, or how long ago, like 2h"}
+	}
+	count, err := box.CountPublished(ctx, since, now)
+	verb := "would be published again"
+	if err == nil && !*dryRun {
+		var n int
+		n, err = box.Republish(ctx, since, now)
+		count, verb = int64(n), "will be published again"
+	}
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(p.stdout, map[string]any{"since": since.UTC(), "events": count, "dryRun": *dryRun})
+	}
+	fmt.Fprintf(p.stdout, "%d events, published since %s, %s\n", count, since.UTC().Format(time.RFC3339), verb)
+	return nil
+}
+
 // maxBlocked bounds how many blocked events are listed.
 const maxBlocked = 100
 
-// outboxStatus is the JSON of `outbox status --json`.
-func outboxStatus(backlog messaging.Backlog, blocked []postgres.BlockedEvent) any {
+// newStatusJSON returns what `outbox status --json` prints.
+func newStatusJSON(backlog messaging.Backlog, blocked []postgres.BlockedEvent) any {
 	type event struct {
 		Seq         int64     `json:"seq"`
 		EventID     string    `json:"eventId"`
@@ -74,32 +120,4 @@ func outboxStatus(backlog messaging.Backlog, blocked []postgres.BlockedEvent) an
 		Blocked          int64   `json:"blocked"`
 		BlockedEvents    []event `json:"blockedEvents"`
 	}{backlog.Events, backlog.OldestAge.Seconds(), backlog.Blocked, events}
-}
-
-func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
-}
-
-// printTable prints what body passes to row, in columns under the header.
-func printTable(w io.Writer, header []string, body func(row func(...any))) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(cells ...any) {
-		for i, cell := range cells {
-			if i > 0 {
-				fmt.Fprint(table, "\t")
-			}
-			fmt.Fprint(table, cell)
-		}
-		fmt.Fprintln(table)
-	}
-	cells := make([]any, len(header))
-	for i, name := range header {
-		cells[i] = name
-	}
-	row(cells...)
-	body(row)
-	return table.Flush()
 }

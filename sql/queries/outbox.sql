@@ -55,3 +55,20 @@ WHERE seq IN (
     WHERE o.published_at < now() - sqlc.arg('retention')::interval
     ORDER BY o.seq
     LIMIT sqlc.arg('max_rows'));
+
+-- name: CountPublishedBetween :one
+SELECT count(*) FROM outbox
+WHERE published_at >= sqlc.arg('since')::timestamptz AND published_at < sqlc.arg('until')::timestamptz;
+
+-- name: UnmarkPublished :many
+-- The relay may publish what one chunk unmarks before the next is unmarked, so
+-- chunks go by seq: an aggregate's events are published in order again.
+UPDATE outbox
+SET published_at = NULL
+WHERE seq IN (
+    SELECT o.seq FROM outbox AS o
+    WHERE o.published_at >= sqlc.arg('since')::timestamptz AND o.published_at < sqlc.arg('until')::timestamptz
+      AND o.seq > sqlc.arg('after')::bigint
+    ORDER BY o.seq
+    LIMIT sqlc.arg('max_rows'))
+RETURNING seq;

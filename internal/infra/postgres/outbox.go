@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -146,6 +147,38 @@ func (o *Outbox) Blocked(ctx context.Context, limit int) ([]BlockedEvent, error)
 		}
 	}
 	return blocked, nil
+}
+
+// republishChunk is how many events are unmarked in one statement.
+const republishChunk = 1000
+
+// CountPublished returns how many events were published from since until until.
+func (o *Outbox) CountPublished(ctx context.Context, since, until time.Time) (int64, error) {
+	n, err := dbgen.New(o.pool).CountPublishedBetween(ctx, dbgen.CountPublishedBetweenParams{Since: since, Until: until})
+	if err != nil {
+		return 0, fmt.Errorf("count published events: %w", classify(err))
+	}
+	return n, nil
+}
+
+// Republish makes the relay publish again what was published from since until
+// until, under the same ids, and returns how many events that are. It heals a
+// stream that lost data. Events that the stream still has, and has forgotten the
+// ids of, will be in it twice.
+func (o *Outbox) Republish(ctx context.Context, since, until time.Time) (int, error) {
+	queries := dbgen.New(o.pool)
+	total, after := 0, int64(0)
+	for {
+		seqs, err := queries.UnmarkPublished(ctx, dbgen.UnmarkPublishedParams{Since: since, Until: until, After: after, MaxRows: republishChunk})
+		if err != nil {
+			return total, fmt.Errorf("unmark published events: %w", classify(err))
+		}
+		total += len(seqs)
+		if len(seqs) < republishChunk {
+			return total, nil
+		}
+		after = slices.Max(seqs)
+	}
 }
 
 // appendEvents adds events to the outbox, in order, in the transaction of

@@ -99,6 +99,23 @@ func (q *Queries) BlockedEvents(ctx context.Context, limit int32) ([]BlockedEven
 	return items, nil
 }
 
+const countPublishedBetween = `-- name: CountPublishedBetween :one
+SELECT count(*) FROM outbox
+WHERE published_at >= $1::timestamptz AND published_at < $2::timestamptz
+`
+
+type CountPublishedBetweenParams struct {
+	Since time.Time
+	Until time.Time
+}
+
+func (q *Queries) CountPublishedBetween(ctx context.Context, arg CountPublishedBetweenParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countPublishedBetween, arg.Since, arg.Until)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const lockOutbox = `-- name: LockOutbox :one
 SELECT pg_try_advisory_xact_lock($1::bigint)::boolean AS locked,
        set_config('synchronous_commit', 'off', true)::text AS synchronous_commit,
@@ -189,6 +206,52 @@ func (q *Queries) PurgeOutbox(ctx context.Context, arg PurgeOutboxParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const unmarkPublished = `-- name: UnmarkPublished :many
+UPDATE outbox
+SET published_at = NULL
+WHERE seq IN (
+    SELECT o.seq FROM outbox AS o
+    WHERE o.published_at >= $1::timestamptz AND o.published_at < $2::timestamptz
+      AND o.seq > $3::bigint
+    ORDER BY o.seq
+    LIMIT $4)
+RETURNING seq
+`
+
+type UnmarkPublishedParams struct {
+	Since   time.Time
+	Until   time.Time
+	After   int64
+	MaxRows int32
+}
+
+// The relay may publish what one chunk unmarks before the next is unmarked, so
+// chunks go by seq: an aggregate's events are published in order again.
+func (q *Queries) UnmarkPublished(ctx context.Context, arg UnmarkPublishedParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, unmarkPublished,
+		arg.Since,
+		arg.Until,
+		arg.After,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		items = append(items, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const unpublishedEvents = `-- name: UnpublishedEvents :many
