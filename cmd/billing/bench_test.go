@@ -44,14 +44,13 @@ type relayBench struct {
 func newRelayBench(b *testing.B, syncAlways bool) *relayBench {
 	b.Helper()
 	r := &relayBench{B: b, wake: messaging.NewSignal()}
-	server, err := devstack.StartPostgres(b.Context(), devstack.PostgresOptions{Dir: b.TempDir(), Durable: true})
-	r.must(err)
-	b.Cleanup(func() { r.must(server.Stop(context.Background())) })
+	server := devstack.DurablePostgresForTest(b)
 	r.must(server.CreateDatabase(b.Context(), "bench", ""))
 	r.must(migrateForTest(b.Context(), server.URL("bench")))
-	r.pool, err = postgres.Open(b.Context(), server.URL("bench"))
+	pool, err := postgres.Open(b.Context(), server.URL("bench"))
 	r.must(err)
-	b.Cleanup(r.pool.Close)
+	b.Cleanup(pool.Close)
+	r.pool = pool
 	broker, err := devstack.StartNATS(b.Context(), devstack.NATSOptions{Dir: b.TempDir(), SyncAlways: syncAlways})
 	r.must(err)
 	b.Cleanup(func() { r.must(broker.Stop(context.Background())) })
@@ -229,7 +228,7 @@ func BenchmarkCommitToStream(b *testing.B) {
 			close(work)
 			committing.Wait()
 			for latencies.count() < n {
-				time.Sleep(time.Millisecond)
+				<-ticks.C
 			}
 			cancel()
 			running.Wait()

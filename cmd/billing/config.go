@@ -52,14 +52,14 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 		LogFormat: e.oneOf("BILLING_LOG_FORMAT", "json", "text"),
 
 		OutboxPollInterval: e.duration("BILLING_OUTBOX_POLL_INTERVAL", 5*time.Second, 10*time.Millisecond, time.Hour),
-		OutboxBatchSize:    e.number("BILLING_OUTBOX_BATCH_SIZE", 500, 1, 1000),
+		OutboxBatchSize:    e.number("BILLING_OUTBOX_BATCH_SIZE", 500, 1000),
 		OutboxRetention:    e.duration("BILLING_OUTBOX_RETENTION", 7*24*time.Hour, time.Minute, 10*365*24*time.Hour),
 
-		StreamReplicas:      e.number("BILLING_STREAM_REPLICAS", 1, 1, 5),
-		ConsumerMaxDeliver:  e.number("BILLING_CONSUMER_MAX_DELIVER", 5, 1, 100),
+		StreamReplicas:      e.number("BILLING_STREAM_REPLICAS", 1, 5),
+		ConsumerMaxDeliver:  e.number("BILLING_CONSUMER_MAX_DELIVER", 5, 100),
 		ConsumerAckWait:     e.duration("BILLING_CONSUMER_ACK_WAIT", 30*time.Second, 100*time.Millisecond, time.Hour),
 		ConsumerBackoff:     e.duration("BILLING_CONSUMER_BACKOFF", time.Second, time.Millisecond, time.Hour),
-		ConsumerConcurrency: e.number("BILLING_CONSUMER_CONCURRENCY", 8, 1, 256),
+		ConsumerConcurrency: e.number("BILLING_CONSUMER_CONCURRENCY", 8, 256),
 
 		DedupTTL:      e.duration("BILLING_DEDUP_TTL", 24*time.Hour, time.Second, 365*24*time.Hour),
 		DedupStrategy: e.oneOf("BILLING_DEDUP_STRATEGY", "event-id", "natural-key"),
@@ -170,14 +170,15 @@ func (e *environment) oneOf(name string, allowed ...string) string {
 	return value
 }
 
-func (e *environment) number(name string, fallback, least, most int) int {
+// number returns a whole number from 1 to most.
+func (e *environment) number(name string, fallback, most int) int {
 	value := e.getenv(name)
 	if value == "" {
 		return fallback
 	}
 	n, err := strconv.Atoi(value)
-	if err != nil || n < least || n > most {
-		e.problem(name, "must be a whole number from %d to %d, not %q", least, most, value)
+	if err != nil || n < 1 || n > most {
+		e.problem(name, "must be a whole number from 1 to %d, not %q", most, value)
 	}
 	return n
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -102,9 +103,7 @@ func TestPoisonEndsInTheDLQAndBlocksNothing(t *testing.T) {
 		e := map[string]any{}
 		s.must(json.Unmarshal(paid.raw.Data, &e))
 		e["id"] = "evt_poison"
-		for name, value := range change {
-			e[name] = value
-		}
+		maps.Copy(e, change)
 		payload, err := json.Marshal(e)
 		s.must(err)
 		return string(payload)
@@ -112,9 +111,7 @@ func TestPoisonEndsInTheDLQAndBlocksNothing(t *testing.T) {
 	data := func(change map[string]any) map[string]any {
 		d := map[string]any{}
 		s.must(json.Unmarshal(paid.Data, &d))
-		for name, value := range change {
-			d[name] = value
-		}
+		maps.Copy(d, change)
 		return map[string]any{"data": d}
 	}
 	poison := map[string]struct {

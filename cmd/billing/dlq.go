@@ -104,8 +104,8 @@ func replayLetters(ctx context.Context, p program, letters *natsbus.DeadLetters,
 }
 
 func dropLetters(ctx context.Context, p program, letters *natsbus.DeadLetters, args []string) error {
-	any := func(natsbus.Letter) bool { return true }
-	return eachLetter(ctx, p, letters, "dropped", args, any, letters.Drop)
+	whichever := func(natsbus.Letter) bool { return true }
+	return eachLetter(ctx, p, letters, "dropped", args, whichever, letters.Drop)
 }
 
 // eachLetter does something to the letters that args select: by id, or all of

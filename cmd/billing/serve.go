@@ -20,7 +20,7 @@ func serve(ctx context.Context, p program, args []string) error {
 		return &usageError{fmt.Sprintf("unexpected argument %q", args[0])}
 	}
 	p.log.InfoContext(ctx, "starting", "config", p.config)
-	s, err := newService(ctx, p.config, p.log)
+	s, err := newService(ctx, p.config, p.log, nil)
 	if err != nil {
 		return err
 	}
@@ -128,10 +128,13 @@ func (s *service) eventually(ctx context.Context, what string, try func(context.
 		attempt, cancel := context.WithTimeout(ctx, 2*requestTimeout)
 		err := try(attempt)
 		cancel()
-		switch {
-		case err == nil || ctx.Err() != nil:
+		if err == nil {
 			return nil
-		case fault.KindOf(err) != fault.Unavailable:
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // whoever ended ctx knows why
+		}
+		if fault.KindOf(err) != fault.Unavailable {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		s.log.WarnContext(ctx, "waiting", "for", what, "error", err)

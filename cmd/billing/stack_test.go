@@ -343,6 +343,6 @@ func (s *stack) flushRedis() {
 	options, err := redis.ParseURL(s.redis.URL())
 	s.must(err)
 	client := redis.NewClient(options)
-	defer client.Close()
 	s.must(client.FlushAll(s.Context()).Err())
+	s.must(client.Close())
 }

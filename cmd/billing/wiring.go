@@ -51,9 +51,22 @@ type service struct {
 	closers        []func()                    // in the order of opening
 }
 
+// ports are what the application asks of the outside world, by their adapters.
+type ports struct {
+	store     invoicing.Store
+	reader    invoicing.Reader
+	outbox    messaging.Outbox
+	publisher messaging.Publisher
+	source    messaging.Source
+	letters   messaging.DeadLetters
+	claims    messaging.Claims
+	answers   idempotency.Cache
+}
+
 // newService makes the service out of its parts. It connects to nothing that
-// must be there: what is away is waited for later.
-func newService(ctx context.Context, c config, log *slog.Logger) (s *service, err error) {
+// must be there: what is away is waited for later. If wrap is not nil, it may
+// put something around the adapters: tests make them fail at exact points.
+func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*ports)) (s *service, err error) {
 	s = &service{config: c, log: log}
 	defer func() {
 		if err != nil {
@@ -82,23 +95,34 @@ func newService(ctx context.Context, c config, log *slog.Logger) (s *service, er
 	s.onClose(func() { _ = cache.Close() }) // nothing in it is worth waiting for
 	observer := metrics.New()
 
-	store, outbox, retention := postgres.NewStore(pool, wake), postgres.NewOutbox(pool), postgres.NewRetention(pool)
+	outbox, retention, letters := postgres.NewOutbox(pool), postgres.NewRetention(pool), natsbus.NewDeadLetters(bus, log)
 	observer.WatchBacklog(outbox.Backlog)
-	relay := messaging.NewRelay(outbox, publisher, wake, messaging.RelayOptions{
+	p := ports{
+		store:     postgres.NewStore(pool, wake),
+		reader:    postgres.NewReader(pool),
+		outbox:    outbox,
+		publisher: publisher,
+		source:    natsbus.NewSource(bus, natsbus.EventsStream, natsbus.Processor),
+		letters:   letters,
+		claims:    redisstore.NewClaims(cache, "billing:event:"),
+		answers:   redisstore.NewAnswers(cache, "billing:idem:"),
+	}
+	if wrap != nil {
+		wrap(&p)
+	}
+
+	relay := messaging.NewRelay(p.outbox, p.publisher, wake, messaging.RelayOptions{
 		BatchSize:    c.OutboxBatchSize,
 		PollInterval: c.OutboxPollInterval,
 		BatchTimeout: batchTimeout,
 	}, observer, log)
-
 	handlers := invoicing.Handlers()
-	letters := natsbus.NewDeadLetters(bus, log)
-	once := messaging.NewOnce(store, redisstore.NewClaims(cache, "billing:event:"), messaging.OnceOptions{
+	once := messaging.NewOnce(p.store, p.claims, messaging.OnceOptions{
 		Key:   dedupKeys[c.DedupStrategy],
 		Lease: messaging.HandleTimeout(c.ConsumerAckWait),
 		TTL:   c.DedupTTL,
 	}, observer, log)
-	source := natsbus.NewSource(bus, natsbus.EventsStream, natsbus.Processor)
-	consumer := messaging.NewConsumer(source, letters, once, handlers, messaging.ConsumerOptions{
+	consumer := messaging.NewConsumer(p.source, p.letters, once, handlers, messaging.ConsumerOptions{
 		Concurrency: c.ConsumerConcurrency,
 		MaxDeliver:  c.ConsumerMaxDeliver,
 		AckWait:     c.ConsumerAckWait,
@@ -128,9 +152,9 @@ func newService(ctx context.Context, c config, log *slog.Logger) (s *service, er
 	s.ensureTopology = func(ctx context.Context) error { return bus.Ensure(ctx, topology) }
 	s.keepTopology = func(ctx context.Context) error { return bus.KeepTopology(ctx, topology) }
 	s.api = httpapi.New(httpapi.Options{
-		Commands: invoicing.NewCommands(store, time.Now),
-		Queries:  invoicing.NewQueries(postgres.NewReader(pool)),
-		Guard:    idempotency.NewGuard(redisstore.NewAnswers(cache, "billing:idem:"), 2*requestTimeout, messaging.NewToken, log),
+		Commands: invoicing.NewCommands(p.store, time.Now),
+		Queries:  invoicing.NewQueries(p.reader),
+		Guard:    idempotency.NewGuard(p.answers, 2*requestTimeout, messaging.NewToken, log),
 		Checks: []httpapi.Check{
 			{Name: "postgres", Required: true, Probe: pool.Ping},
 			{Name: "nats", Probe: bus.Ready},

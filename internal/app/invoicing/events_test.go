@@ -132,7 +132,7 @@ func sampleEvents(t *testing.T) map[string]event.Event {
 func eventTypes(t *testing.T) []string {
 	t.Helper()
 	var types []string
-	err := filepath.WalkDir("../../domain", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../../domain", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".go" {
 			return err
 		}

@@ -96,6 +96,7 @@ func (o *Once[T]) Do(ctx context.Context, handler string, msg Envelope, insist b
 		if !insist {
 			return false, errInProgress
 		}
+	case Claimed:
 	}
 	err = o.store.Atomically(ctx, func(tx T) error {
 		var err error

@@ -155,6 +155,7 @@ func (i *Invoice) Cancel(reason Reason, at time.Time) error {
 		return nil
 	case StatusPaid:
 		return i.refuse("Only an issued invoice can be cancelled; this one is paid.")
+	case StatusIssued:
 	}
 	at = i.notBeforeIssue(at)
 	i.state.Status, i.state.CancelledAt, i.state.CancellationReason = StatusCancelled, at, reason

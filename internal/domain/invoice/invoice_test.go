@@ -3,6 +3,7 @@ package invoice_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ func TestStateMachine(t *testing.T) {
 				i = invoice.Restore(i.Snapshot())
 			},
 			"": func(t *rapid.T) {
-				check(t, i, append(history[:len(history):len(history)], pending(i)...), status, reference)
+				check(t, i, slices.Concat(history, pending(i)), status, reference)
 			},
 		})
 	})

@@ -35,38 +35,38 @@ type Metrics struct {
 func New() *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
-	make := promauto.With(registry)
+	factory := promauto.With(registry)
 	quick := prometheus.ExponentialBuckets(0.00025, 2, 16) // 0.25 ms to 8 s
 	return &Metrics{
 		registry: registry,
-		requests: make.NewHistogramVec(prometheus.HistogramOpts{
+		requests: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "billing_http_request_duration_seconds", Help: "HTTP requests by route and status.", Buckets: quick,
 		}, []string{"method", "route", "status"}),
-		published: make.NewCounter(prometheus.CounterOpts{
+		published: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_outbox_published_total", Help: "Events that the stream acknowledged.",
 		}),
-		unpublished: make.NewCounter(prometheus.CounterOpts{
+		unpublished: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_outbox_publish_failures_total", Help: "Events that the stream did not acknowledge, or that were held back behind one.",
 		}),
-		batchSize: make.NewHistogram(prometheus.HistogramOpts{
+		batchSize: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "billing_outbox_batch_size", Help: "Events in a batch of the relay.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
-		publishDelay: make.NewHistogram(prometheus.HistogramOpts{
+		publishDelay: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "billing_outbox_publish_delay_seconds", Help: "From the recording of an event to the stream's acknowledgement.", Buckets: prometheus.ExponentialBuckets(0.00025, 2, 20),
 		}),
-		deliveries: make.NewCounterVec(prometheus.CounterOpts{
+		deliveries: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "billing_consumer_deliveries_total", Help: "Deliveries by outcome; parked ones are dead letters.",
 		}, []string{"outcome"}),
-		redeliveries: make.NewCounter(prometheus.CounterOpts{
+		redeliveries: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_consumer_redeliveries_total", Help: "Deliveries after the first of their message.",
 		}),
-		handling: make.NewHistogram(prometheus.HistogramOpts{
+		handling: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "billing_consumer_handling_duration_seconds", Help: "From a delivery to its answer.", Buckets: quick,
 		}),
-		duplicates: make.NewCounterVec(prometheus.CounterOpts{
+		duplicates: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "billing_consumer_duplicates_total", Help: "Duplicates by what recognised them.",
 		}, []string{"layer"}),
-		claimsFailed: make.NewCounter(prometheus.CounterOpts{
+		claimsFailed: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_consumer_claim_failures_total", Help: "Claims that failed because the fast path was away.",
 		}),
 	}

@@ -79,7 +79,15 @@ func (s *Source) pull(ctx context.Context, lost <-chan struct{}) (*nats.Msg, err
 		return nil, unavailable("subscribe", err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // it fails only if the connection is gone, and the subscription with it
-	if err := nc.PublishRequest(s.subject, sub.Subject, s.request); err != nil {
+	err = nc.PublishRequest(s.subject, sub.Subject, s.request)
+	if errors.Is(err, nats.ErrReconnectBufExceeded) { // not connected, which lost is about to tell
+		select {
+		case <-lost:
+		case <-ctx.Done():
+		}
+		return nil, nil
+	}
+	if err != nil {
 		return nil, unavailable("ask for a message", err)
 	}
 	silence := time.NewTimer(2 * pullHeartbeat)

@@ -31,7 +31,7 @@ type Migration struct {
 // ErrSchemaNewer if the database has migrations that are not among these.
 func Migrate(ctx context.Context, url string, migrations fs.FS) ([]Migration, error) {
 	var applied []Migration
-	err := withGoose(ctx, url, migrations, func(p *goose.Provider) error {
+	err := withGoose(url, migrations, func(p *goose.Provider) error {
 		if err := notNewer(ctx, p); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func Migrate(ctx context.Context, url string, migrations fs.FS) ([]Migration, er
 // CheckSchema fails with ErrSchemaNewer or ErrSchemaOlder unless the database
 // at url has exactly the given migrations.
 func CheckSchema(ctx context.Context, url string, migrations fs.FS) error {
-	return withGoose(ctx, url, migrations, func(p *goose.Provider) error {
+	return withGoose(url, migrations, func(p *goose.Provider) error {
 		if err := notNewer(ctx, p); err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func notNewer(ctx context.Context, p *goose.Provider) error {
 // has ended.
 const lockTries = 300
 
-func withGoose(ctx context.Context, url string, migrations fs.FS, f func(*goose.Provider) error) (err error) {
+func withGoose(url string, migrations fs.FS, f func(*goose.Provider) error) (err error) {
 	db, err := sql.Open("pgx", url)
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
