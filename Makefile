@@ -19,7 +19,7 @@ demo: ## drive the running service through the whole loop and show what happens
 	@if [ -n "$$BILLING_URL$$NATS_URL" ]; then \
 		go run ./cmd/demo; \
 	elif [ -n "$$(docker compose ps --quiet --status running billing 2>/dev/null)" ]; then \
-		docker compose run --rm demo; \
+		docker compose run --rm --no-deps demo; \
 	else \
 		set -a; if [ -f .dev/env ]; then . ./.dev/env; fi; go run ./cmd/demo; \
 	fi
