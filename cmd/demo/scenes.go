@@ -91,7 +91,9 @@ func (d *demo) repeat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var page struct{ Data []invoice }
+	var page struct {
+		Data []invoice `json:"data"`
+	}
 	if err := json.Unmarshal(listed.body, &page); err != nil {
 		return err
 	}
@@ -161,7 +163,7 @@ func (d *demo) command(ctx context.Context, path, body string, header http.Heade
 func (d *demo) follows(ctx context.Context, to answer, eventType, cause string) (event, error) {
 	e, err := d.stream.next(ctx, d.id)
 	if err != nil {
-		return e, fmt.Errorf("%s should have followed, but %w\nWhere it waits: GET %s/readyz, `billing outbox status`, `billing dlq list`", eventType, err, d.api.url)
+		return e, fmt.Errorf("%s should have followed, but %w\nWhere it waits: GET %s/readyz, `billing outbox status`, `billing dlq list`; NATS_URL must be the service's", eventType, err, d.api.url)
 	}
 	d.screen.event(e, e.seen.Sub(to.received))
 	if e.Type != eventType || e.CausationID != cause {

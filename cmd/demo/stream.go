@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -56,6 +57,8 @@ type publication struct {
 // openStream watches the events whose correlation id begins with prefix, and the
 // dead letters. The consumers are ephemeral: nothing remains of them.
 func openStream(ctx context.Context, url, prefix string) (*stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	nc, err := nats.Connect(url, nats.Name("billing-demo"), nats.Timeout(3*time.Second))
 	if err != nil {
 		return nil, err
@@ -86,10 +89,20 @@ func openStream(ctx context.Context, url, prefix string) (*stream, error) {
 }
 
 func (s *stream) watch(ctx context.Context, name, subject string, handle func(jetstream.Msg, time.Time)) error {
-	consumer, err := s.js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{
+	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{subject},
 		DeliverPolicy:  jetstream.DeliverNewPolicy,
-	})
+	}
+	consumer, err := s.js.OrderedConsumer(ctx, name, config)
+	// A service that has just started is about to create it.
+	for errors.Is(err, jetstream.ErrStreamNotFound) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stream %s: %w", name, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+		consumer, err = s.js.OrderedConsumer(ctx, name, config)
+	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
