@@ -9,11 +9,19 @@ import (
 )
 
 func newLogger(w io.Writer, c config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "text" {
-		return slog.New(tracing{slog.NewTextHandler(w, options)})
+		return slog.New(tracing{slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.LogLevel})})
 	}
-	return slog.New(tracing{slog.NewJSONHandler(w, options)})
+	return slog.New(tracing{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: inSeconds})})
+}
+
+// inSeconds makes durations seconds, as metrics have them: JSON would show
+// nanoseconds.
+func inSeconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+	}
+	return a
 }
 
 // tracing adds to each line what its context says of where the work comes from.
