@@ -33,7 +33,10 @@ func serve(ctx context.Context, p program, args []string) error {
 func (s *service) run(ctx context.Context) error {
 	// A schema that does not fit ends the service before it serves anything; a
 	// database that is away does not.
-	if err := s.checkSchema(ctx); err != nil && fault.KindOf(err) != fault.Unavailable {
+	first, cancel := context.WithTimeout(ctx, firstCheckTimeout)
+	err := s.checkSchema(first)
+	cancel()
+	if err != nil && fault.KindOf(err) != fault.Unavailable {
 		s.close()
 		return err
 	}
@@ -68,8 +71,8 @@ func (s *service) run(ctx context.Context) error {
 	case cause = <-failed:
 	}
 
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
-	defer cancel()
+	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+	defer cancelEnd()
 	s.draining.Store(true)
 	wait(end, min(drainDelay, s.config.ShutdownTimeout/10))
 	if err := server.Shutdown(end); err != nil {
@@ -86,6 +89,10 @@ func (s *service) run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "stopped")
 	return cause
 }
+
+// firstCheckTimeout bounds how long the service looks at the schema before it
+// serves.
+const firstCheckTimeout = 2 * time.Second
 
 // drainDelay is how long the service still takes requests while it says that it
 // is not ready, so that whoever sends them can notice.

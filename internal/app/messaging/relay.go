@@ -77,14 +77,15 @@ func NewRelay(outbox Outbox, publisher Publisher, wake Signal, options RelayOpti
 // Run publishes until ctx ends. A batch that has begun is finished, within its
 // timeout.
 func (r *Relay) Run(ctx context.Context) {
-	failures := 0
+	failures, busy := 0, 0
 	for ctx.Err() == nil {
 		wait := r.options.PollInterval
 		switch n, err := r.batch(ctx); {
 		case errors.Is(err, ErrBusy):
 			// What woke us may have been committed after the holder looked, so
 			// the outbox must be ours once before we may rest.
-			r.pause(ctx, jitter(5*time.Millisecond), nil)
+			busy++
+			r.pause(ctx, backoff(2*time.Millisecond, min(busy, 5)), nil)
 			continue
 		case err != nil:
 			failures++
@@ -98,10 +99,10 @@ func (r *Relay) Run(ctx context.Context) {
 			r.pause(ctx, wait, nil)
 			continue
 		case n == r.options.BatchSize:
-			failures = 0
+			failures, busy = 0, 0
 			continue
 		}
-		failures = 0
+		failures, busy = 0, 0
 		r.pause(ctx, wait, r.wake)
 	}
 }

@@ -281,3 +281,25 @@ func databaseName(t *testing.T, b *bench) (name string) {
 	must(t, b.pool.QueryRow(t.Context(), "SELECT current_database()").Scan(&name))
 	return name
 }
+
+func TestPanicInATransactionRollsItBackAndKeepsNoConnection(t *testing.T) {
+	b := setup(t)
+	for range 2 * int(b.pool.Config().MaxConns) {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			_ = b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
+				if _, err := issueIn(t.Context(), tx); err != nil {
+					t.Error(err)
+				}
+				panic("a bug")
+			})
+		}()
+	}
+	if n := b.count(t, "invoices"); n != 0 {
+		t.Errorf("%d invoices", n)
+	}
+}

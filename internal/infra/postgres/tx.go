@@ -47,20 +47,23 @@ func runTx(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) (err e
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	ended := false
 	defer func() {
-		if err == nil {
+		if ended {
 			return
 		}
-		// The caller may have given up; the connection still must be clean.
+		// The caller may have given up, or f may have panicked: the connection
+		// must be clean and go back to the pool all the same.
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if e := tx.Rollback(rollback); e != nil && !errors.Is(e, pgx.ErrTxClosed) {
-			err = fmt.Errorf("%w (and rollback: %w)", err, e)
+			err = errors.Join(err, fmt.Errorf("rollback: %w", e))
 		}
 	}()
 	if err := f(tx); err != nil {
 		return err
 	}
+	ended = true // whatever becomes of it: pgx ends the transaction on a failure too
 	if err := tx.Commit(ctx); err != nil {
 		return &commitError{err}
 	}
