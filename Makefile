@@ -5,12 +5,13 @@
 BIN  := .dev/bin
 ARGS :=
 
-.PHONY: help run demo test check bench generate build clean rename
+.PHONY: help run demo test check bench chaos generate build clean rename
 
 help: ## say what there is to do
 	@awk -F ': *[^#]*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: build ## run it without Docker until Ctrl-C: Postgres, Redis, NATS and the service
+run: ## run it without Docker until Ctrl-C: Postgres, Redis, NATS and the service
+	go build -o $(BIN)/ ./cmd/billing ./cmd/dev
 	@exec $(BIN)/dev
 
 # The service is the one of docker compose if that runs, else the one of `make
@@ -24,8 +25,8 @@ demo: ## drive the running service through the whole loop and show what happens
 		set -a; if [ -f .dev/env ]; then . ./.dev/env; fi; go run ./cmd/demo; \
 	fi
 
-test: build ## run all tests on real Postgres, NATS and Redis; ARGS='-count=2 -run Order'
-	$(BIN)/dev install
+test: ## run all tests on real Postgres, NATS and Redis; ARGS='-count=2 -run Order'
+	go run ./cmd/dev install
 	go test -race $(ARGS) ./...
 
 check: $(BIN)/tools ## check format, vet, lint, generated code, modules and architecture
@@ -35,9 +36,14 @@ check: $(BIN)/tools ## check format, vet, lint, generated code, modules and arch
 	go -C tools mod tidy -diff
 	go test ./internal
 
-bench: build ## measure the relay: events per second, and from commit to stream
-	$(BIN)/dev install
+bench: ## measure the relay: events per second, and from commit to stream
+	go run ./cmd/dev install
 	go test -run '^$$' -bench . $(ARGS) ./cmd/billing ./internal/infra/...
+
+chaos: ## break everything under load and check every promise; ARGS='-duration 10m -seed 7'
+	go run ./cmd/dev install
+	go build -o $(BIN)/ ./cmd/billing ./cmd/chaos
+	$(BIN)/chaos $(ARGS)
 
 generate: $(BIN)/tools ## make Go from sql/queries and sql/migrations
 	$(BIN)/sqlc generate
