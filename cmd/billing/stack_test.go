@@ -26,7 +26,12 @@ import (
 	"github.com/winaity/billing/sql"
 )
 
-func TestMain(m *testing.M) { os.Exit(devstack.Run(m)) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childVariable); name != "" {
+		os.Exit(children[name]())
+	}
+	os.Exit(devstack.Run(m))
+}
 
 // patience bounds every wait of a test: only a fault outlasts it.
 const patience = 30 * time.Second
@@ -93,6 +98,11 @@ func (s *stack) count(from string, args ...any) (n int) {
 }
 
 func (s *stack) environment(overrides map[string]string) func(string) string {
+	env := s.variables(overrides)
+	return func(name string) string { return env[name] }
+}
+
+func (s *stack) variables(overrides map[string]string) map[string]string {
 	env := map[string]string{
 		"DATABASE_URL":             s.database,
 		"NATS_URL":                 s.nats.URL(),
@@ -102,7 +112,7 @@ func (s *stack) environment(overrides map[string]string) func(string) string {
 		"BILLING_LOG_LEVEL":        "debug",
 	}
 	maps.Copy(env, overrides)
-	return func(name string) string { return env[name] }
+	return env
 }
 
 // instance is a running `billing serve`.
@@ -117,10 +127,18 @@ type instance struct {
 // serve starts an instance and waits until it takes requests. The test stops it.
 func (s *stack) serve(overrides map[string]string) *instance {
 	s.Helper()
+	return s.serveBy(func(ctx context.Context, log io.Writer) int {
+		return run(ctx, []string{"serve"}, s.environment(overrides), io.Discard, log)
+	})
+}
+
+// serveBy starts an instance as run does.
+func (s *stack) serveBy(run func(ctx context.Context, log io.Writer) int) *instance {
+	s.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	i := &instance{stack: s, log: &logBuffer{}, end: cancel, code: make(chan int, 1)}
 	go func() {
-		i.code <- run(ctx, []string{"serve"}, s.environment(overrides), io.Discard, i.log)
+		i.code <- run(ctx, i.log)
 		close(i.code)
 	}()
 	s.Cleanup(func() {
@@ -129,7 +147,13 @@ func (s *stack) serve(overrides map[string]string) *instance {
 			s.Logf("the log of %s:\n%s", i.url, i.log)
 		}
 	})
-	s.eventually("the instance serves", func() bool {
+	i.awaitAddress()
+	return i
+}
+
+func (i *instance) awaitAddress() {
+	i.Helper()
+	i.eventually("the instance serves", func() bool {
 		for line := range strings.Lines(i.log.String()) {
 			var entry struct{ Msg, Addr string }
 			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
@@ -139,12 +163,11 @@ func (s *stack) serve(overrides map[string]string) *instance {
 		}
 		select {
 		case code := <-i.code:
-			s.Fatalf("the instance ended with code %d:\n%s", code, i.log)
+			i.Fatalf("the instance ended with code %d:\n%s", code, i.log)
 		default:
 		}
 		return false
 	})
-	return i
 }
 
 // stop ends the instance as SIGTERM does and returns its exit code, once.

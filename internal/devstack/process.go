@@ -106,7 +106,7 @@ func (p *Process) Stop(ctx context.Context) error {
 }
 
 func (p *Process) stop(ctx context.Context, sig syscall.Signal) error {
-	p.send(sig)
+	p.Signal(sig)
 	select {
 	case <-p.done:
 		return nil
@@ -120,7 +120,7 @@ func (p *Process) stop(ctx context.Context, sig syscall.Signal) error {
 
 // Kill ends the process at once and returns when it is gone.
 func (p *Process) Kill() error {
-	p.send(syscall.SIGKILL)
+	p.Signal(syscall.SIGKILL)
 	select {
 	case <-p.done:
 		return nil
@@ -130,7 +130,8 @@ func (p *Process) Kill() error {
 	}
 }
 
-func (p *Process) send(sig syscall.Signal) {
+// Signal sends sig to the process, unless it has ended.
+func (p *Process) Signal(sig syscall.Signal) {
 	// The write fails only when the process has ended.
 	_, _ = fmt.Fprintln(p.signals, int(sig))
 }

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/winaity/billing/internal/domain/invoice"
+	"github.com/winaity/billing/internal/infra/postgres"
+)
+
+// Each test here kills an instance, a process of its own, at one exact step, and
+// then starts a healthy one.
+
+// quickly makes what a dead instance had in hand come again soon.
+var quickly = map[string]string{"BILLING_CONSUMER_ACK_WAIT": "500ms"}
+
+// Invariant 1: a command that dies before its commit has written nothing, and
+// (invariant 4) its number is taken by the next one.
+func TestCrashBeforeTheCommit(t *testing.T) {
+	s := newStack(t)
+	c := s.serveIn(diesBeforeCommit, nil)
+	if a, err := c.try(http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key"); err == nil {
+		t.Errorf("got the answer %s", a.Status)
+	}
+	c.awaitDeath()
+	s.eventually("Postgres has noticed", func() bool {
+		return s.count("pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'") == 0
+	})
+	for _, table := range []string{"invoices", "outbox", "number_series", "idempotency_keys"} {
+		if n := s.count(table); n != 0 {
+			t.Errorf("%d rows in %s", n, table)
+		}
+	}
+	i := s.serve(nil)
+	s.flushRedis() // as if the dead request's lease had run out
+	a := i.expect(http.StatusCreated, http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key")
+	if number := a.invoice().InvoiceNumber; !strings.HasSuffix(number, "-0001") {
+		t.Errorf("the first invoice has the number %s", number)
+	}
+	s.prove()
+}
+
+// Invariant 5: a command that dies between its commit and its answer is answered
+// when it is sent again, and has one effect.
+func TestCrashAfterTheCommitBeforeTheAnswer(t *testing.T) {
+	s := newStack(t)
+	c := s.serveIn(diesAfterCommit, nil)
+	if a, err := c.try(http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key"); err == nil {
+		t.Errorf("got the answer %s", a.Status)
+	}
+	c.awaitDeath()
+	i := s.serve(nil)
+	first := i.call(http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key")
+	if first.StatusCode != http.StatusConflict || first.problem().Code != "idempotency-in-flight" || first.Header.Get("Retry-After") == "" {
+		t.Errorf("while the dead request still has its lease: %s %s", first.Status, first.body)
+	}
+	s.flushRedis() // as if the lease had run out
+	a := i.call(http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key")
+	if a.StatusCode != http.StatusCreated || a.Header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("sent again: %s %v\n%s", a.Status, a.Header, a.body)
+	}
+	if n := s.count("invoices"); n != 1 {
+		t.Errorf("%d invoices for one key", n)
+	}
+	s.prove()
+}
+
+// Invariant 2: what was committed and not published when the process died is
+// published, once.
+func TestCrashBeforeThePublication(t *testing.T) {
+	s := newStack(t)
+	s.pileUp(3)
+	s.start(diesBeforePublish, quickly).awaitDeath()
+	if n := len(s.events()); n != 0 {
+		t.Fatalf("it died too late: %d events are in the stream", n)
+	}
+	s.serve(quickly)
+	if n := s.prove(); n != 0 {
+		t.Errorf("%d events are in the stream more than once", n)
+	}
+}
+
+// Invariant 2: what was published and not marked when the process died is
+// published again under the same id, which the stream recognises: in waves, in
+// one atomic batch, and in a batch of which the stream has the beginning.
+func TestCrashBetweenPublicationAndMark(t *testing.T) {
+	for name, invoices := range map[string]int{"in waves": 3, "in an atomic batch": 40} {
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t)
+			s.pileUp(invoices)
+			s.start(diesAfterPublish, quickly).awaitDeath()
+			published := len(s.events())
+			if waiting := s.count("outbox WHERE published_at IS NULL"); published == 0 || waiting != 2*invoices {
+				t.Fatalf("it died at the wrong moment: %d events are in the stream, %d are not marked", published, waiting)
+			}
+			s.pileUp(invoices)
+			s.serve(quickly)
+			if n := s.prove(); n != 0 {
+				t.Errorf("%d events are in the stream more than once", n)
+			}
+		})
+	}
+}
+
+// Invariant 3: an effect that was committed but not acknowledged when the
+// process died does not happen again; Redis knows nothing of it.
+func TestCrashBetweenEffectAndAcknowledgement(t *testing.T) {
+	s := newStack(t)
+	ids := s.pileUp(1)
+	s.start(diesAfterEffect, quickly).awaitDeath()
+	if n := s.count("documents"); n != 1 {
+		t.Fatalf("it died at the wrong moment: %d receipts", n)
+	}
+	i := s.serve(quickly)
+	s.eventually("the event came again", func() bool { return strings.Contains(i.log.String(), `"outcome":"duplicate"`) })
+	i.awaitReceipt(ids[0])
+	s.prove()
+}
+
+// Invariant 3: a claim whose holder died does not keep the effect from
+// happening: the lease runs out before the event comes again.
+func TestCrashWithAClaim(t *testing.T) {
+	s := newStack(t)
+	ids := s.pileUp(1)
+	s.start(diesWithClaim, quickly).awaitDeath()
+	if n := s.count("documents"); n != 0 {
+		t.Fatalf("it died at the wrong moment: %d receipts", n)
+	}
+	s.serve(quickly).awaitReceipt(ids[0])
+	s.prove()
+}
+
+// Invariant 3: nor does a claim that Redis never gives back.
+func TestClaimThatNobodyGivesBack(t *testing.T) {
+	s := newStack(t)
+	i := s.serve(quickly)
+	id := i.issuePaid()
+	i.awaitReceipt(id)
+	_, err := s.pool.Exec(t.Context(), "DELETE FROM documents; DELETE FROM inbox; DELETE FROM outbox WHERE type = 'billing.receipt.issued'") // as if it never came
+	s.must(err)
+	options, err := redis.ParseURL(s.redis.URL())
+	s.must(err)
+	client := redis.NewClient(options)
+	t.Cleanup(func() { s.must(client.Close()) })
+	paid := s.paidEvent(id)
+	s.must(client.Set(t.Context(), "billing:event:"+paid.ID, "claim:nobody", 0).Err())
+	s.publish(paid.Type, "a copy", paid.raw.Data)
+	i.awaitReceipt(id)
+}
+
+// Invariant 6: a message that was parked but not terminated when the process
+// died is one dead letter.
+func TestCrashBetweenParkingAndTermination(t *testing.T) {
+	s := newStack(t)
+	c := s.serveIn(diesAfterParking, quickly)
+	s.eventually("the consumer", func() bool { return strings.Contains(c.log.String(), "relaying and consuming") })
+	s.publish(invoice.TypePaid, "poison", []byte("no event"))
+	c.awaitDeath()
+	if n := len(s.letters()); n != 1 {
+		t.Fatalf("it died at the wrong moment: %d letters", n)
+	}
+	i := s.serve(quickly)
+	s.eventually("it was parked again", func() bool { return strings.Contains(i.log.String(), `"outcome":"parked"`) })
+	s.settled()
+	if n := len(s.letters()); n != 1 {
+		t.Errorf("%d letters for one message", n)
+	}
+}
+
+// A migration whose process is killed leaves nothing half-done, and the next one
+// is not locked out.
+func TestCrashInAMigration(t *testing.T) {
+	s := newStack(t)
+	reader, err := s.pool.Begin(t.Context())
+	s.must(err)
+	defer reader.Rollback(t.Context()) //nolint:errcheck // it is rolled back below; this is for a test that fails before
+	_, err = reader.Exec(t.Context(), "LOCK TABLE outbox IN ACCESS SHARE MODE")
+	s.must(err)
+	c := s.start(migratesWithoutHaste, nil)
+	s.eventually("the migration is in the middle of its work", func() bool {
+		return s.count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE outbox%'") == 1
+	})
+	s.must(c.process.Kill())
+	s.must(reader.Rollback(t.Context()))
+	applied, err := postgres.Migrate(t.Context(), s.database, withBlockedMigration())
+	if err != nil || len(applied) != 1 {
+		t.Errorf("the next migration applied %v: %v", applied, err)
+	}
+}
