@@ -19,6 +19,44 @@ import (
 
 var errChangedMind = errors.New("changed my mind")
 
+// Invariant 8: a process that hangs in the middle of its transactions, as when it
+// is frozen or its machine has lost the network, holds up the others for a
+// moment, not until its connections are found dead.
+func TestProcessThatHangsDoesNotHoldUpOthers(t *testing.T) {
+	b := setup(t)
+	const hanging = 8
+	locked, wake := make(chan struct{}, hanging), make(chan struct{})
+	var all sync.WaitGroup
+	for range hanging {
+		all.Go(func() {
+			err := b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
+				_, err := issueIn(t.Context(), tx) // one has the lock of the series now, the others wait for it
+				if err == nil {
+					locked <- struct{}{}
+					<-wake
+				}
+				return err
+			})
+			if fault.KindOf(err) != fault.Unavailable {
+				t.Errorf("one that hung ended with %v", err)
+			}
+		})
+	}
+	<-locked
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := b.issue(ctx)
+	for fault.KindOf(err) == fault.Unavailable && ctx.Err() == nil {
+		_, err = b.issue(ctx) // as clients do
+	}
+	close(wake)
+	all.Wait()
+	must(t, err)
+	if n := b.count(t, "invoices"); n != 1 {
+		t.Errorf("%d invoices", n)
+	}
+}
+
 // Invariant 1: an invoice change and its events commit together or not at all.
 func TestInvoiceAndEventsCommitTogetherOrNotAtAll(t *testing.T) {
 	b := setup(t)

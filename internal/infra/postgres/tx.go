@@ -14,6 +14,16 @@ import (
 // attempts bounds how often a transaction or a query is run.
 const attempts = 4
 
+// begin is one round trip, and asks nothing of the session, so that a transaction
+// pooler works. A transaction never waits for anything but the database: one that
+// is idle for seconds belongs to a process that is frozen or cut off, and would
+// keep its locks, on a series of numbers for one, until TCP gives the connection
+// up, which can take hours.
+//
+// What waits for such a lock gives up before that: else all that the same process
+// had begun would take it over and keep it, one after the other.
+const begin = "BEGIN; SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+
 // commitError says that it is unknown whether the transaction was committed.
 type commitError struct{ err error }
 
@@ -43,7 +53,7 @@ func again(ctx context.Context, f func() error) error {
 }
 
 func runTx(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) (err error) {
-	tx, err := pool.Begin(ctx)
+	tx, err := pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
