@@ -35,7 +35,7 @@ type instance struct {
 
 // start starts the process, which is not ready yet.
 func (i *instance) start() error {
-	cmd := exec.Command(i.binary, "serve") //nolint:gosec,noctx // the service, which is ended in order
+	cmd := exec.Command(i.binary, "serve")
 	cmd.Env = i.env
 	proc, err := startLogged(cmd, i.log)
 	if err != nil {

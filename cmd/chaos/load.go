@@ -29,6 +29,7 @@ type load struct {
 	began time.Time
 
 	mu           sync.Mutex
+	avoided      []time.Time // until when to try the other instances first
 	ledger       []*check.Command
 	answered     int           // commands
 	lastAnswer   time.Time     // to any client
@@ -44,6 +45,7 @@ func newLoad(seed uint64, bases []string) *load {
 		http: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true},
 		},
+		avoided:    make([]time.Time, len(bases)),
 		began:      now,
 		lastAnswer: now,
 	}
@@ -66,7 +68,7 @@ func (l *load) run(ctx context.Context) {
 // story issues one invoice and perhaps settles it. What it asks for follows from
 // the seed alone.
 func (l *load) story(ctx context.Context, client, n int) {
-	random := rand.New(rand.NewPCG(l.seed, uint64(client)<<32|uint64(n))) //nolint:gosec // small positive numbers
+	random := rand.New(rand.NewPCG(l.seed, uint64(client)<<32|uint64(n)))
 	name := fmt.Sprintf("%d-%d-%d", l.seed, client, n)
 	issue := &check.Command{Key: "issue-" + name, Kind: check.Issue, Amount: 1 + random.Int64N(1_000_000)}
 	settling := random.IntN(100)
@@ -122,15 +124,39 @@ func (l *load) insist(ctx context.Context, random *rand.Rand, command *check.Com
 	// An impatient client gives up while its request is still being worked on.
 	timeouts := []time.Duration{200 * time.Millisecond, 2 * time.Second, 6 * time.Second}
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 400*time.Millisecond) {
-		base := l.bases[random.IntN(len(l.bases))]
-		answer, err := l.attempt(ctx, base, timeouts[random.IntN(len(timeouts))], command)
+		instance := l.pick(random)
+		answer, err := l.attempt(ctx, l.bases[instance], timeouts[random.IntN(len(timeouts))], command)
 		if err == nil && l.record(command, answer) {
 			return answer, true
+		}
+		if err != nil {
+			l.avoid(instance)
 		}
 		if !pause(ctx, wait+time.Duration(random.Int64N(int64(wait)))) {
 			return check.Answer{}, false
 		}
 	}
+}
+
+// pick returns a random instance, as a load balancer does: not one that did not
+// answer a moment ago, if there is another.
+func (l *load) pick(random *rand.Rand) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := random.IntN(len(l.bases))
+	for n := range l.bases {
+		instance := (first + n) % len(l.bases)
+		if time.Now().After(l.avoided[instance]) {
+			return instance
+		}
+	}
+	return first
+}
+
+func (l *load) avoid(instance int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.avoided[instance] = time.Now().Add(time.Second)
 }
 
 func (l *load) attempt(ctx context.Context, base string, timeout time.Duration, command *check.Command) (check.Answer, error) {
@@ -208,7 +234,7 @@ func (l *load) askAgain(ctx context.Context) error {
 	next := make(chan *check.Command)
 	var all sync.WaitGroup
 	for client := range clients {
-		random := rand.New(rand.NewPCG(l.seed, uint64(client))) //nolint:gosec // a small positive number
+		random := rand.New(rand.NewPCG(l.seed, uint64(client)))
 		all.Go(func() {
 			for command := range next {
 				l.insist(ctx, random, command)

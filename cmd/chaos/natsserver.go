@@ -66,7 +66,7 @@ func (n *natsServer) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, natsCommand, "-dir", n.dir, "-port", strconv.Itoa(n.port)) //nolint:gosec,noctx // devstack ends it in order
+	cmd := exec.Command(self, natsCommand, "-dir", n.dir, "-port", strconv.Itoa(n.port))
 	n.proc, err = startLogged(cmd, n.dir+".log")
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ func newLink(ctx context.Context, name, target string) (*link, error) {
 		return nil, err
 	}
 	l := &link{name: name, listener: listener, target: target, changed: make(chan struct{}), conns: map[net.Conn]struct{}{}}
-	go l.accept()
+	go l.accept() //nolint:contextcheck // it ends with the listener
 	return l, nil
 }
 
@@ -81,7 +81,7 @@ func (l *link) accept() {
 func (l *link) serve(client net.Conn) {
 	defer l.forget(client)
 	l.remember(client)
-	server, err := net.DialTimeout("tcp", l.target, time.Second)
+	server, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", l.target)
 	if err != nil {
 		return
 	}

@@ -31,7 +31,7 @@ func run(ctx context.Context, o options, log io.Writer) (_ result, err error) {
 	breaker := &injector{log: log, verbose: o.verbose, done: map[kind]int{}}
 	fmt.Fprintf(log, "seed %d: starting Postgres, Redis, NATS and %d instances\n", o.seed, o.instances)
 	s, err := startStack(ctx, o, breaker.disobeyed)
-	defer func() {
+	defer func() { //nolint:contextcheck // what was started is stopped, also when ctx has ended
 		keep := o.keep || err != nil || len(r.report.Violations) > 0
 		if keep && s.dir != "" {
 			fmt.Fprintln(log, "data and logs are in", s.dir)

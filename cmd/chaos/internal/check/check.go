@@ -173,7 +173,7 @@ func (c *checker) effect(command Command, answer Answer, effects []Invoice, even
 	if s, ok := settlements[command.Kind]; ok {
 		status = s.status
 	}
-	if shown.ID != stored.ID || shown.InvoiceNumber != stored.Number || shown.CustomerID != stored.CustomerID ||
+	if shown.ID != stored.ID || shown.Number != stored.Number || shown.CustomerID != stored.CustomerID ||
 		shown.Amount != stored.Amount || shown.Status != status {
 		c.Violate(Contradiction, "%s %s was answered with %s, but its effect is %+v", command.Kind, command.Key, answer.Body, stored)
 	}
@@ -184,10 +184,14 @@ func (c *checker) effect(command Command, answer Answer, effects []Invoice, even
 
 // eventData is what an event says of its aggregate.
 type eventData struct {
-	InvoiceID, InvoiceNumber, CustomerID string
-	ReceiptNumber, CreditNoteNumber      string
-	PaymentReference, Reason             string
-	Amount                               int64
+	InvoiceID        string `json:"invoiceId"`
+	InvoiceNumber    string `json:"invoiceNumber"`
+	CustomerID       string `json:"customerId"`
+	Amount           int64  `json:"amount"`
+	PaymentReference string `json:"paymentReference"`
+	Reason           string `json:"reason"`
+	ReceiptNumber    string `json:"receiptNumber"`
+	CreditNoteNumber string `json:"creditNoteNumber"`
 }
 
 func data(e Event) (d eventData) {

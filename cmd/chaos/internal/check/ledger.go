@@ -49,16 +49,24 @@ func (a Answer) Passing() bool {
 
 // code is the code of the problem; empty if the answer is none.
 func (a Answer) code() string {
-	var problem struct{ Code string }
+	var problem struct {
+		Code string `json:"code"`
+	}
 	_ = json.Unmarshal([]byte(a.Body), &problem) // what is no problem has no code
 	return problem.Code
 }
 
+// ShownInvoice is an invoice as clients see it.
+type ShownInvoice struct {
+	ID         string `json:"id"`
+	Number     string `json:"invoiceNumber"`
+	CustomerID string `json:"customerId"`
+	Amount     int64  `json:"amount"`
+	Status     string `json:"status"`
+}
+
 // Invoice returns the invoice that the answer shows; a zero one if it shows none.
-func (a Answer) Invoice() (i struct {
-	ID, InvoiceNumber, Status, CustomerID string
-	Amount                                int64
-}) {
+func (a Answer) Invoice() (i ShownInvoice) {
 	_ = json.Unmarshal([]byte(a.Body), &i) // what is no invoice has no id
 	return i
 }
