@@ -58,6 +58,7 @@ var layers = []layer{
 		dir: "internal/devstack", // knows servers, not the service
 		may: []string{"github.com/jackc/pgx/v5", "github.com/nats-io/nats-server/v2", "github.com/redis/go-redis/v9"},
 	},
+	{dir: "docs"},
 	{dir: "sql"},
 	{dir: "cmd", may: []string{anything}},
 }
@@ -79,6 +80,7 @@ var generic = []string{
 	"internal/http/body.go",
 	"internal/http/conditional.go",
 	"internal/http/decode.go",
+	"internal/http/docs.go",
 	"internal/http/fields.go",
 	"internal/http/handle.go",
 	"internal/http/health.go",
@@ -236,7 +238,7 @@ func checkImports(fsys fs.FS) (violations []string, err error) {
 
 func (l layer) allows(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
-	standard := !strings.Contains(first, ".") && !isOrIsBelow(imported, "cmd", "internal", "sql")
+	standard := !strings.Contains(first, ".") && !isOrIsBelow(imported, "cmd", "docs", "internal", "sql")
 	switch {
 	case slices.Contains(l.may, anything):
 		return true

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/winaity/billing/docs"
 	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
@@ -162,6 +163,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		},
 		Draining:       s.draining.Load,
 		Metrics:        observer.Handler(),
+		Docs:           docs.Files,
 		Observe:        observer.Request,
 		RequestTimeout: requestTimeout,
 		MaxInFlight:    maxInFlight,

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/winaity/billing/docs"
 	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
@@ -36,6 +37,7 @@ func newAPI(change func(*httpapi.Options)) http.Handler {
 		Guard:          idempotency.NewGuard(noCache{}, time.Minute, func() string { return messaging.NewID("") }, silent),
 		Draining:       func() bool { return false },
 		Metrics:        http.NotFoundHandler(),
+		Docs:           docs.Files,
 		Observe:        func(string, string, int, time.Duration) {},
 		Log:            silent,
 		Now:            time.Now,

@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -23,6 +24,7 @@ type Options struct {
 	Checks   []Check          // what readiness depends on
 	Draining func() bool      // whether the service is shutting down: no longer ready
 	Metrics  http.Handler     // answers GET /metrics
+	Docs     fs.FS            // openapi.yaml, asyncapi.yaml, schemas/ and ui/
 	Observe  Observer         // is told of every request
 	Log      *slog.Logger     // gets a line per request
 	Now      func() time.Time // the clock that input is checked against
@@ -50,7 +52,15 @@ func New(o Options) http.Handler {
 		r.Post("/v1/invoices/{id}/cancel", handle(invoices.cancel))
 	})
 
+	docs := documents{o.Docs}
+	r.Get("/docs", handle(docs.page))
+	r.Get("/docs/{file}", handle(docs.asset))
+	r.Get("/openapi.yaml", handle(docs.file("openapi.yaml")))
+	r.Get("/asyncapi.yaml", handle(docs.file("asyncapi.yaml")))
+	r.Get("/schemas/{file}", handle(docs.schema))
+	r.Get("/problems", handle(listProblems))
 	r.Get("/problems/{code}", handle(explainProblem))
+
 	r.Get("/livez", handle(live))
 	r.Get("/readyz", handle(ready(o.Checks, o.Draining)))
 	r.Method(http.MethodGet, "/metrics", o.Metrics)

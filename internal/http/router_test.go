@@ -15,7 +15,7 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 	api := newAPI(nil)
 	for _, path := range []string{
 		"/", "/v1", "/v2/invoices", "/v1/invoice", "/V1/invoices", "/v1/invoices/" + anID + "/refund", "/v1/invoices/" + anID + "/pay/",
-		"/problems", "/problems/no-such-code", "/problems/", "//v1/invoices",
+		"/problems/no-such-code", "/problems/", "/docs/", "/docs/no-such-file", "/schemas/", "/schemas/..", "/schemas/x", "//v1/invoices",
 	} {
 		wantProblem(t, call(t, api, "GET", path, ""), 404, "not-found")
 	}
