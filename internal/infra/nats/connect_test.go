@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -58,8 +59,8 @@ func TestConnectSurvivesWithoutServer(t *testing.T) {
 		if err := server.Stop(timeout(t)); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "unready", func() error {
-			if conn.Ready(timeout(t)) == nil {
+		eventually(t, "unready", func(ctx context.Context) error {
+			if conn.Ready(ctx) == nil {
 				return errors.New("ready")
 			}
 			return nil

@@ -19,8 +19,8 @@ import (
 // noneOpen waits until the server awaits no answer, and has no more to deliver.
 func (b *bus) noneOpen(t *testing.T, stream, consumer string) {
 	t.Helper()
-	eventually(t, "all messages answered", func() error {
-		c, err := b.js.Consumer(timeout(t), stream, consumer)
+	eventually(t, "all messages answered", func(ctx context.Context) error {
+		c, err := b.js.Consumer(ctx, stream, consumer)
 		if err != nil {
 			return err
 		}
@@ -206,8 +206,8 @@ func TestNextSurvivesRestarts(t *testing.T) {
 			}
 		}()
 		b.restart(t, func() {})
-		eventually(t, "publish", func() error {
-			_, err := b.js.Publish(timeout(t), handledSubject, []byte(strconv.Itoa(i)), jetstream.WithMsgID(strconv.Itoa(i)))
+		eventually(t, "publish", func(ctx context.Context) error {
+			_, err := b.js.Publish(ctx, handledSubject, []byte(strconv.Itoa(i)), jetstream.WithMsgID(strconv.Itoa(i)))
 			return err
 		})
 		d := <-next
@@ -242,8 +242,8 @@ func TestNextWithoutConsumer(t *testing.T) {
 		}
 		ended <- err
 	}()
-	eventually(t, "a request for a message", func() error {
-		c, err := b.js.Consumer(timeout(t), EventsStream, Processor)
+	eventually(t, "a request for a message", func(ctx context.Context) error {
+		c, err := b.js.Consumer(ctx, EventsStream, Processor)
 		if err == nil && c.CachedInfo().NumWaiting == 0 {
 			err = errors.New("no request")
 		}

@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -231,8 +232,8 @@ func TestParkWithoutServer(t *testing.T) {
 			t.Errorf("%v, want an Unavailable error", err)
 		}
 	})
-	eventually(t, "park after the restart", func() error {
-		return b.deadLetters(t).Park(timeout(t), d, errBroken)
+	eventually(t, "park after the restart", func(ctx context.Context) error {
+		return b.deadLetters(t).Park(ctx, d, errBroken)
 	})
 	if got := len(b.letters(t)); got != 1 {
 		t.Errorf("%d letters, want 1", got)

@@ -57,10 +57,11 @@ func (c *Conn) Ensure(ctx context.Context, t Topology) error {
 	defer cancel()
 	ctx, done := c.whileConnected(ctx)
 	defer done()
-	if ctx.Err() != nil { // not connected: then the server's version is not known
-		return unavailable("ensure topology", context.Cause(ctx))
+	version := c.nc.ConnectedServerVersion()
+	if version == "" { // not connected, whether or not that was reported yet
+		return unavailable("ensure topology", errDisconnected)
 	}
-	if err := checkVersion(c.nc.ConnectedServerVersion()); err != nil {
+	if err := checkVersion(version); err != nil {
 		return err
 	}
 	for _, s := range t.Streams {

@@ -20,8 +20,8 @@ func (b *bus) exhaust(t *testing.T) {
 			_, _ = NewSource(b.Conn, EventsStream, Processor).Next(ctx) // and dies
 		}
 	}()
-	eventually(t, "report of an exhausted message", func() error {
-		_, err := b.existing(t, DeadLetterStream).GetLastMsgForSubject(timeout(t), exhaustedSubject)
+	eventually(t, "report of an exhausted message", func(ctx context.Context) error {
+		_, err := b.existing(t, DeadLetterStream).GetLastMsgForSubject(ctx, exhaustedSubject)
 		return err
 	})
 	cancel()

@@ -161,12 +161,15 @@ func timeout(tb testing.TB) context.Context {
 	return ctx
 }
 
-// eventually waits until done returns nil.
-func eventually(t *testing.T, what string, done func() error) {
+// eventually tries until done returns nil. An attempt gets a short time: what it
+// asks of a server that is about to stop may never be answered.
+func eventually(t *testing.T, what string, done func(ctx context.Context) error) {
 	t.Helper()
 	ctx := timeout(t)
 	for {
-		err := done()
+		attempt, cancel := context.WithTimeout(ctx, patience/10)
+		err := done(attempt)
+		cancel()
 		if err == nil {
 			return
 		}

@@ -150,8 +150,8 @@ func TestPublishIsUnavailable(t *testing.T) {
 		b := setup(t)
 		p := b.publisher(t)
 		b.restart(t, func() { check(t, p) })
-		eventually(t, "publish after the restart", func() error {
-			return errors.Join(p.Publish(timeout(t), messages(0, 3))...)
+		eventually(t, "publish after the restart", func(ctx context.Context) error {
+			return errors.Join(p.Publish(ctx, messages(0, 3))...)
 		})
 	})
 	t.Run("when the time is up", func(t *testing.T) {
