@@ -20,8 +20,9 @@ func (b *bus) exhaust(t *testing.T) {
 			_, _ = NewSource(b.Conn, EventsStream, Processor).Next(ctx) // and dies
 		}
 	}()
+	letters := b.existing(t, DeadLetterStream)
 	eventually(t, "report of an exhausted message", func(ctx context.Context) error {
-		_, err := b.existing(t, DeadLetterStream).GetLastMsgForSubject(ctx, exhaustedSubject)
+		_, err := letters.GetLastMsgForSubject(ctx, exhaustedSubject)
 		return err
 	})
 	cancel()
