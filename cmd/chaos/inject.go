@@ -15,6 +15,7 @@ type injector struct {
 	stack   *stack
 	log     io.Writer
 	verbose bool
+	began   time.Time
 
 	postgres, nats, redis sync.Mutex // each is held by the fault that has the server
 
@@ -28,10 +29,10 @@ type injector struct {
 // run injects the faults at their times and returns when all is mended. When ctx
 // ends, no other fault begins.
 func (j *injector) run(ctx context.Context, faults []fault) {
-	began := time.Now()
+	j.began = time.Now()
 	var all sync.WaitGroup
 	for _, f := range faults {
-		if !pause(ctx, time.Until(began.Add(f.at))) {
+		if !pause(ctx, time.Until(j.began.Add(f.at))) {
 			break
 		}
 		all.Go(func() {
@@ -76,15 +77,15 @@ func (j *injector) inject(ctx context.Context, f fault) error {
 			return i.thaw()
 		})
 	case killPostgres:
-		return j.with(f, &j.postgres, "", func() error {
+		return j.with(f, &j.postgres, "Postgres", func() error {
 			return j.restart(ctx, f, j.stack.postgres)
 		})
 	case killRedis:
-		return j.with(f, &j.redis, "", func() error {
+		return j.with(f, &j.redis, "Redis", func() error {
 			return j.restart(ctx, f, j.stack.redis)
 		})
 	case killNATS:
-		return j.with(f, &j.nats, "", func() error {
+		return j.with(f, &j.nats, "NATS", func() error {
 			err := j.restart(ctx, f, j.stack.nats)
 			j.mu.Lock()
 			j.restarts = append(j.restarts, time.Now())
@@ -92,7 +93,7 @@ func (j *injector) inject(ctx context.Context, f fault) error {
 			return err
 		})
 	case flushRedis:
-		return j.with(f, &j.redis, "", func() error {
+		return j.with(f, &j.redis, "Redis", func() error {
 			return j.stack.flushRedis(mend)
 		})
 	default:
@@ -104,6 +105,7 @@ func (j *injector) inject(ctx context.Context, f fault) error {
 // is, and each ends with it being fine.
 func (j *injector) disturb(ctx context.Context, f fault, l *link) error {
 	j.note(f, l.name)
+	defer j.over(f, l.name)
 	switch f.kind {
 	case slowLink:
 		l.set(weather{delay: f.delay})
@@ -145,6 +147,7 @@ func (j *injector) with(f fault, lock *sync.Mutex, name string, do func() error)
 	lock.Lock()
 	defer lock.Unlock()
 	j.note(f, name)
+	defer j.over(f, name)
 	return do()
 }
 
@@ -153,8 +156,17 @@ func (j *injector) note(f fault, name string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.done[f.kind]++
+	j.tell("%s for %s (%s)", f.kind, f.lasts.Round(time.Millisecond), name)
+}
+
+// over says that what a fault broke is mended.
+func (j *injector) over(f fault, name string) {
+	j.tell("%s is over (%s)", f.kind, name)
+}
+
+func (j *injector) tell(format string, args ...any) {
 	if j.verbose {
-		fmt.Fprintf(j.log, "%s  %s\n", f, name)
+		fmt.Fprintf(j.log, "%6.1fs  %s\n", time.Since(j.began).Seconds(), fmt.Sprintf(format, args...))
 	}
 }
 

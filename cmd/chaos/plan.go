@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -11,17 +10,17 @@ type kind string
 
 // The kinds of faults.
 const (
-	killInstance      kind = "SIGKILL of an instance"
-	terminateInstance kind = "SIGTERM to an instance"
-	pauseInstance     kind = "SIGSTOP of an instance"
-	killPostgres      kind = "immediate stop of Postgres"
-	killNATS          kind = "SIGKILL of nats-server"
-	killRedis         kind = "SIGKILL of Redis"
-	flushRedis        kind = "Redis FLUSHALL"
-	slowLink          kind = "slow link"
-	stallLink         kind = "stalled link"
-	deafLink          kind = "link that loses answers"
-	cutLink           kind = "cut connections"
+	killInstance      kind = "instance: SIGKILL"
+	terminateInstance kind = "instance: SIGTERM"
+	pauseInstance     kind = "instance: SIGSTOP"
+	killPostgres      kind = "Postgres: immediate stop"
+	killNATS          kind = "NATS: SIGKILL"
+	killRedis         kind = "Redis: SIGKILL"
+	flushRedis        kind = "Redis: FLUSHALL"
+	slowLink          kind = "link: slow"
+	stallLink         kind = "link: stalled"
+	deafLink          kind = "link: answers lost"
+	cutLink           kind = "link: cut"
 )
 
 var kinds = []kind{
@@ -37,10 +36,6 @@ type fault struct {
 	instance int
 	link     int // picks one of the instance's links
 	delay    time.Duration
-}
-
-func (f fault) String() string {
-	return fmt.Sprintf("%6.1fs  %s for %s", f.at.Seconds(), f.kind, f.lasts.Round(time.Millisecond))
 }
 
 const (

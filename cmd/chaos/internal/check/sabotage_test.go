@@ -1,0 +1,335 @@
+package check_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/winaity/billing/cmd/chaos/internal/check"
+	"github.com/winaity/billing/internal/app/idempotency"
+	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/devstack"
+	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/domain/invoice"
+	"github.com/winaity/billing/internal/domain/money"
+	"github.com/winaity/billing/internal/domain/numbering"
+	natsbus "github.com/winaity/billing/internal/infra/nats"
+	"github.com/winaity/billing/internal/infra/postgres"
+	"github.com/winaity/billing/sql"
+)
+
+func TestMain(m *testing.M) { os.Exit(devstack.Run(m)) }
+
+// Each guard of the service is taken away in turn, and the check must notice.
+// With the guard in place, the same events leave nothing to notice.
+func TestCheckNoticesEachGuardThatIsMissing(t *testing.T) {
+	for name, test := range map[string]struct {
+		play func(b *bench, guarded bool)
+		want check.Class
+	}{
+		"events in the transaction of their change":  {dieAfterSave, check.Lost},
+		"inbox row in the transaction of its effect": {deliverTwice, check.Doubled},
+		"one event of an aggregate in flight":        {loseOnePublication, check.Reordered},
+		"numbers from a row":                         {rollBackANumber, check.Gap},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guarded := newBench(t)
+			test.play(guarded, true)
+			for _, v := range guarded.check().Violations {
+				t.Errorf("with the guard: %s: %s", v.Class, v.Detail)
+			}
+			unguarded := newBench(t)
+			test.play(unguarded, false)
+			if r := unguarded.check(); r.Count(test.want) == 0 {
+				t.Errorf("without the guard nothing is %s: %+v", test.want, r.Violations)
+			}
+		})
+	}
+}
+
+// A process dies after it has saved an invoice and answered.
+func dieAfterSave(b *bench, guarded bool) {
+	if !guarded {
+		b.store = &twoTransactions{b.store, b.pool}
+	}
+	b.issue("issue-1")
+	b.relay(b.publisher)
+}
+
+// twoTransactions is a store that dies between the transaction of a change and
+// that of its events.
+type twoTransactions struct {
+	invoicing.Store
+	pool *pgxpool.Pool
+}
+
+func (s *twoTransactions) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
+	if err := s.Store.Atomically(ctx, f); err != nil {
+		return err
+	}
+	_, err := s.pool.Exec(ctx, "DELETE FROM outbox")
+	return err
+}
+
+// An event is delivered again after Redis was emptied.
+func deliverTwice(b *bench, guarded bool) {
+	b.pay(b.issue("issue-1"), "pay-1")
+	b.relay(b.publisher)
+	if !guarded {
+		b.store = &forgetful{b.store}
+		b.exec("ALTER TABLE documents DROP CONSTRAINT documents_invoice_id_kind_key")
+	}
+	b.deliver()
+	b.deliver()
+	b.relay(b.publisher)
+}
+
+// forgetful is a store without an inbox, and without what a handler that knows
+// of this would look at.
+type forgetful struct{ invoicing.Store }
+
+func (s *forgetful) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
+	return s.Store.Atomically(ctx, func(tx invoicing.Tx) error { return f(forgetfulTx{tx}) })
+}
+
+type forgetfulTx struct{ invoicing.Tx }
+
+func (forgetfulTx) Receive(context.Context, string, string) (bool, error) { return true, nil }
+
+func (forgetfulTx) Documents(context.Context, string) (invoicing.Documents, error) {
+	return invoicing.Documents{}, nil
+}
+
+// The first event of an aggregate is lost on its way to the stream.
+func loseOnePublication(b *bench, guarded bool) {
+	b.pay(b.issue("issue-1"), "pay-1")
+	publisher := &stumbling{Publisher: b.publisher}
+	if !guarded {
+		// All that there is, side by side: what a plain relay does.
+		_, err := b.outbox.PublishBatch(b.Context(), 100, publisher.Publish)
+		b.must(err)
+	}
+	b.relay(publisher)
+	b.deliver()
+	b.relay(publisher)
+}
+
+// stumbling is a publisher that loses the first message.
+type stumbling struct {
+	messaging.Publisher
+	stumbled bool
+}
+
+func (s *stumbling) Publish(ctx context.Context, messages []messaging.Message) []error {
+	if s.stumbled {
+		return s.Publisher.Publish(ctx, messages)
+	}
+	s.stumbled = true
+	lost := fault.New(fault.Unavailable, "lost", "The message was lost.")
+	return append([]error{lost}, s.Publisher.Publish(ctx, messages[1:])...)
+}
+
+// A transaction that has taken a number is rolled back.
+func rollBackANumber(b *bench, guarded bool) {
+	if !guarded {
+		b.exec("CREATE SEQUENCE numbers")
+		b.store = &sequence{b.store, b.pool}
+	}
+	b.issue("issue-1")
+	changedMind := errors.New("changed my mind")
+	err := b.store.Atomically(b.Context(), func(tx invoicing.Tx) error {
+		_, err := tx.NextNumber(b.Context(), invoice.Series)
+		return errors.Join(err, changedMind)
+	})
+	if !errors.Is(err, changedMind) {
+		b.Fatal(err)
+	}
+	b.issue("issue-2")
+	b.relay(b.publisher)
+}
+
+// sequence is a store that takes numbers from a SEQUENCE.
+type sequence struct {
+	invoicing.Store
+	pool *pgxpool.Pool
+}
+
+func (s *sequence) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
+	return s.Store.Atomically(ctx, func(tx invoicing.Tx) error { return f(sequenceTx{tx, s.pool}) })
+}
+
+type sequenceTx struct {
+	invoicing.Tx
+	pool *pgxpool.Pool
+}
+
+func (t sequenceTx) NextNumber(ctx context.Context, s numbering.Series) (numbering.Number, error) {
+	n := numbering.Number{Series: s}
+	err := t.pool.QueryRow(ctx, "SELECT nextval('numbers'), clock_timestamp()").Scan(&n.Ordinal, &n.TakenAt)
+	n.TakenAt = n.TakenAt.UTC()
+	return n, err
+}
+
+// bench is the parts of the service on a real database and a real stream, and a
+// client's ledger.
+type bench struct {
+	*testing.T
+	pool      *pgxpool.Pool
+	store     invoicing.Store
+	outbox    *postgres.Outbox
+	publisher messaging.Publisher
+	letters   *natsbus.DeadLetters
+	js        jetstream.JetStream
+	ledger    []check.Command
+}
+
+var silence = slog.New(slog.DiscardHandler)
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{T: t}
+	var err error
+	b.pool, err = postgres.Open(t.Context(), devstack.DatabaseForTest(t, func(ctx context.Context, url string) error {
+		_, err := postgres.Migrate(ctx, url, sql.Migrations())
+		return err
+	}))
+	b.must(err)
+	t.Cleanup(b.pool.Close)
+	b.store, b.outbox = postgres.NewStore(b.pool, messaging.NewSignal()), postgres.NewOutbox(b.pool)
+
+	server := devstack.NATSForTest(t)
+	conn, err := natsbus.Connect(server.URL(), "test", silence, func() {})
+	b.must(err)
+	t.Cleanup(conn.Close)
+	b.must(conn.Ensure(t.Context(), natsbus.BillingTopology(natsbus.Settings{
+		Replicas: 1, MaxDeliver: 5, AckWait: 30 * time.Second, Subjects: []string{invoice.TypePaid, invoice.TypeCancelled},
+	})))
+	publisher, err := natsbus.NewPublisher(conn, 5*time.Second)
+	b.must(err)
+	b.publisher, b.letters = publisher, natsbus.NewDeadLetters(conn, silence)
+	nc, err := nats.Connect(server.URL())
+	b.must(err)
+	t.Cleanup(nc.Close)
+	b.js, err = jetstream.New(nc)
+	b.must(err)
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) exec(statement string) {
+	b.Helper()
+	_, err := b.pool.Exec(b.Context(), statement)
+	b.must(err)
+}
+
+// issue issues an invoice, enters that into the ledger, and returns its id.
+func (b *bench) issue(key string) string {
+	b.Helper()
+	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
+	answer, err := invoicing.NewCommands(b.store, time.Now).Issue(ctx,
+		invoicing.Issue{CustomerID: invoice.CustomerID(key), Total: money.New(100, "EUR")}, invoicing.Reply{Render: render})
+	b.must(err)
+	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Issue, Amount: 100, Answers: answers(answer)})
+	return b.ledger[len(b.ledger)-1].Answers[0].Invoice().ID
+}
+
+func (b *bench) pay(id, key string) {
+	b.Helper()
+	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
+	answer, err := invoicing.NewCommands(b.store, time.Now).Pay(ctx,
+		invoicing.Pay{InvoiceID: id, Reference: invoice.PaymentReference(key)}, invoicing.Reply{Render: render})
+	b.must(err)
+	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Pay, InvoiceID: id, Answers: answers(answer)})
+}
+
+func render(v invoicing.View) (idempotency.Answer, error) {
+	body, err := json.Marshal(check.ShownInvoice{
+		ID: v.ID, Number: v.Number, CustomerID: string(v.CustomerID), Amount: v.Total.Amount(), Status: string(v.Status),
+	})
+	return idempotency.Answer{Status: http.StatusOK, Body: body}, err
+}
+
+func answers(a idempotency.Answer) []check.Answer {
+	return []check.Answer{{Status: a.Status, Body: string(a.Body)}}
+}
+
+// relay publishes what is in the outbox.
+func (b *bench) relay(publisher messaging.Publisher) {
+	b.Helper()
+	ctx, stop := context.WithTimeout(b.Context(), 30*time.Second)
+	defer stop()
+	relay := messaging.NewRelay(b.outbox, publisher, messaging.NewSignal(), messaging.RelayOptions{
+		BatchSize: 100, PollInterval: 10 * time.Millisecond, BatchTimeout: 10 * time.Second,
+	}, messaging.NoObserver{}, silence)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		relay.Run(ctx)
+	}()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		backlog, err := b.outbox.Backlog(ctx)
+		b.must(err)
+		if backlog.Events == 0 {
+			break
+		}
+		<-again.C
+	}
+	stop()
+	<-ended
+}
+
+// deliver hands every event of the stream to its handler, as if Redis had
+// forgotten all.
+func (b *bench) deliver() {
+	b.Helper()
+	once := messaging.NewOnce(b.store, forgottenClaims{}, messaging.OnceOptions{Key: messaging.ByEventID}, messaging.NoObserver{}, silence)
+	stream, err := check.ReadStream(b.Context(), b.js, b.letters)
+	b.must(err)
+	for _, m := range stream.Messages {
+		handler, ok := invoicing.Handlers()[m.Type]
+		if !ok {
+			continue
+		}
+		ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: m.CorrelationID, CausationID: m.Envelope.ID})
+		_, err := once.Do(ctx, handler.Name, m.Envelope, false, func(ctx context.Context, tx invoicing.Tx) error {
+			return handler.Handle(ctx, tx, m.Envelope)
+		})
+		b.must(err)
+	}
+}
+
+type forgottenClaims struct{}
+
+func (forgottenClaims) Claim(context.Context, string, string, time.Duration) (messaging.ClaimState, error) {
+	return messaging.Claimed, nil
+}
+func (forgottenClaims) Done(context.Context, string, time.Duration) error { return nil }
+func (forgottenClaims) Release(context.Context, string, string) error     { return nil }
+
+func (b *bench) check() check.Report {
+	b.Helper()
+	tables, err := check.ReadTables(b.Context(), b.pool)
+	b.must(err)
+	stream, err := check.ReadStream(b.Context(), b.js, b.letters)
+	b.must(err)
+	stream.Unsettled = 0 // deliveries were made by hand
+	return check.Check(b.ledger, check.Snapshot{Tables: tables, Stream: stream})
+}
