@@ -55,6 +55,9 @@ var layers = []layer{
 		dir: "internal/infra/metrics",
 		may: []string{"internal/app", "internal/domain", "github.com/prometheus/client_golang"},
 	}, {
+		dir: "internal/contract", // knows the documents, not the service
+		may: []string{"docs", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml/v3"},
+	}, {
 		dir: "internal/devstack", // knows servers, not the service
 		may: []string{"github.com/jackc/pgx/v5", "github.com/nats-io/nats-server/v2", "github.com/redis/go-redis/v9"},
 	},
@@ -64,7 +67,7 @@ var layers = []layer{
 }
 
 // notInService is what cmd/billing must not be built with.
-var notInService = []string{module + "internal/devstack", "github.com/nats-io/nats-server", "testing"}
+var notInService = []string{module + "internal/contract", module + "internal/devstack", "github.com/nats-io/nats-server", "testing"}
 
 // generic are the files that a team keeps when it replaces the business, so
 // none of them may speak of an invoice.

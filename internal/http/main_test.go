@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/contract"
 	"github.com/winaity/billing/internal/devstack"
 	"github.com/winaity/billing/internal/domain/fault"
 	httpapi "github.com/winaity/billing/internal/http"
@@ -26,17 +28,23 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(devstack.Run(m)) }
 
+// document is what every answer has to be like.
+var document = contract.MustLoadAPI()
+
 var silent = slog.New(slog.DiscardHandler)
 
 // newAPI returns the real API on parts that are away, for tests that do not get
 // as far as the database, or that want it away. Each test puts what it needs.
 func newAPI(change func(*httpapi.Options)) http.Handler {
 	o := httpapi.Options{
-		Commands:       invoicing.NewCommands(storeFunc(func(context.Context) error { return errAway }), time.Now),
-		Queries:        invoicing.NewQueries(readerFunc(func(context.Context) error { return errAway })),
-		Guard:          idempotency.NewGuard(noCache{}, time.Minute, func() string { return messaging.NewID("") }, silent),
-		Draining:       func() bool { return false },
-		Metrics:        http.NotFoundHandler(),
+		Commands: invoicing.NewCommands(storeFunc(func(context.Context) error { return errAway }), time.Now),
+		Queries:  invoicing.NewQueries(readerFunc(func(context.Context) error { return errAway })),
+		Guard:    idempotency.NewGuard(noCache{}, time.Minute, func() string { return messaging.NewID("") }, silent),
+		Checks:   []httpapi.Check{{Name: "postgres", Required: true, Probe: up}},
+		Draining: func() bool { return false },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+		}),
 		Docs:           docs.Files,
 		Observe:        func(string, string, int, time.Duration) {},
 		Log:            silent,
@@ -127,9 +135,15 @@ func call(t *testing.T, api http.Handler, method, target, body string, headers .
 
 func send(t *testing.T, api http.Handler, r *http.Request) response {
 	t.Helper()
+	var sent bytes.Buffer
+	r.Body = io.NopCloser(io.TeeReader(r.Body, &sent))
 	w := httptest.NewRecorder()
 	api.ServeHTTP(w, r)
-	return read(t, w.Result())
+	res := read(t, w.Result())
+	if err := document.Check(r, sent.Bytes(), res.Response, []byte(res.body)); err != nil {
+		t.Error(err)
+	}
+	return res
 }
 
 func read(t *testing.T, res *http.Response) response {
