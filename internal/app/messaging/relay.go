@@ -89,7 +89,7 @@ func (r *Relay) Run(ctx context.Context) {
 			continue
 		case err != nil:
 			failures++
-			wait = min(backoff(50*time.Millisecond, failures), r.options.PollInterval)
+			wait = min(backoff(50*time.Millisecond, failures), time.Second)
 			if fault.KindOf(err) == fault.Unavailable {
 				r.log.WarnContext(ctx, "outbox waits", "error", err, "retryIn", wait)
 			} else {
@@ -149,7 +149,7 @@ func (r *Relay) batch(ctx context.Context) (int, error) {
 
 // publish returns an outcome for each message of the batch.
 func (r *Relay) publish(ctx context.Context, batch []Message) []error {
-	if len(batch) >= atomicFrom {
+	if len(batch) >= atomicFrom && !over(ctx) {
 		err := r.publisher.PublishAtomically(ctx, batch)
 		if !errors.Is(err, ErrBatchRejected) {
 			outcomes := make([]error, len(batch))
@@ -175,7 +175,7 @@ func (r *Relay) publishInWaves(ctx context.Context, batch []Message) []error {
 		queues[key] = append(queues[key], i)
 		outcomes[i] = ErrHeldBack
 	}
-	for len(queues) > 0 && ctx.Err() == nil {
+	for len(queues) > 0 && !over(ctx) {
 		wave := make([]Message, 0, len(queues))
 		keys := make([]string, 0, len(queues))
 		for key, queue := range queues {
@@ -193,6 +193,14 @@ func (r *Relay) publishInWaves(ctx context.Context, batch []Message) []error {
 		}
 	}
 	return outcomes
+}
+
+// over reports whether ctx has ended, or should have: in a process that was
+// stopped for a while, work may go on before the timer that ends ctx does. By
+// then another instance has the batch.
+func over(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // Signal wakes one waiting goroutine; signals that nobody waits for coalesce.

@@ -185,3 +185,30 @@ func (refusing) Publish(_ context.Context, messages []Message) []error {
 	}
 	return []error{errLost}
 }
+
+// A process that was stopped, and goes on after the time for its batch, must not
+// publish: another instance has published the batch, and maybe what follows.
+func TestNothingIsPublishedAfterTheTimeForABatch(t *testing.T) {
+	relay := NewRelay(&modelOutbox{}, forbidden{}, NewSignal(), RelayOptions{BatchSize: 100, BatchTimeout: time.Second}, NoObserver{}, slog.New(slog.DiscardHandler))
+	for _, size := range []int{1, atomicFrom} {
+		for i, err := range relay.publish(overdue{}, make([]Message, size)) {
+			if err == nil {
+				t.Errorf("message %d of %d counts as published", i, size)
+			}
+		}
+	}
+}
+
+// overdue is a context whose deadline has passed and whose timer has not run.
+type overdue struct{}
+
+func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+func (overdue) Done() <-chan struct{}       { return nil }
+func (overdue) Err() error                  { return nil }
+func (overdue) Value(any) any               { return nil }
+
+type forbidden struct{}
+
+func (forbidden) Publish(context.Context, []Message) []error { panic("published") }
+
+func (forbidden) PublishAtomically(context.Context, []Message) error { panic("published") }

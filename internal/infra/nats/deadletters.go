@@ -81,9 +81,9 @@ func (l *DeadLetters) Park(ctx context.Context, d messaging.Delivery, reason err
 		stream:     own.meta.Stream,
 		sequence:   own.meta.Sequence.Stream,
 		storedAt:   own.meta.Timestamp,
-		subject:    own.msg.Subject,
-		header:     own.msg.Header,
-		payload:    own.msg.Data,
+		subject:    own.msg.Subject(),
+		header:     own.msg.Headers(),
+		payload:    own.msg.Data(),
 		consumer:   own.meta.Consumer,
 		deliveries: own.meta.NumDelivered,
 	}, reason.Error())

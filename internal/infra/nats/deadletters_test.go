@@ -132,11 +132,11 @@ func TestReplayRestoresTheMessage(t *testing.T) {
 				t.Errorf("replayed %s with %.100q", again.Subject(), again.Payload())
 			}
 			for name, values := range header {
-				if got := again.msg.Header[name]; name != jetstream.MsgIDHeader && fmt.Sprint(got) != fmt.Sprint(values) {
+				if got := again.msg.Headers()[name]; name != jetstream.MsgIDHeader && fmt.Sprint(got) != fmt.Sprint(values) {
 					t.Errorf("%s: %.100q", name, got)
 				}
 			}
-			for name := range again.msg.Header {
+			for name := range again.msg.Headers() {
 				if strings.HasPrefix(name, headerPrefix) {
 					t.Errorf("%s was passed on", name)
 				}
