@@ -25,8 +25,8 @@ const (
 	requestTimeout = 5 * time.Second
 	maxInFlight    = 256             // requests; more get 429
 	ackTimeout     = 5 * time.Second // of the stream, for a message
-	// batchTimeout bounds a batch of the relay. It is below the time after which
-	// Postgres ends the transaction of a holder that hangs.
+	// batchTimeout bounds a batch of the relay, also if its process hangs: then
+	// Postgres ends its transaction. So it is far below the stream's duplicate window.
 	batchTimeout = 20 * time.Second
 	// inboxRetention is above the longest time after which a message can come
 	// again: a dead letter may be replayed for 30 days.

@@ -22,10 +22,10 @@ import (
 const relayLock = 0x6f7574626f78
 
 const (
-	// idleTimeout ends the session of a holder that hangs. It is above the time
-	// that a batch may take, and below the stream's duplicate window, within
-	// which the stream recognises what the holder published already.
-	idleTimeout = 30 * time.Second
+	// maxBatchTimeout bounds a batch whose context has no deadline, or a later one.
+	// It is below the stream's duplicate window, within which the stream recognises
+	// what a holder that hangs has published already.
+	maxBatchTimeout = 30 * time.Second
 	// blockPause is how long an event that the stream refuses is left alone.
 	blockPause = time.Minute
 )
@@ -38,8 +38,12 @@ func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool} }
 
 // PublishBatch implements messaging.Outbox. The lock, the reading, the
 // publishing and the marking are one transaction: if it fails after publishing,
-// the same messages are published again under the same ids.
+// the same messages are published again under the same ids. Postgres ends the
+// session of a holder that hangs when the time for its batch is over.
 func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxBatchTimeout)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
 	n := 0
 	// Not inTx: it would publish again within one call, and the relay has a
 	// back-off of its own.
@@ -47,7 +51,7 @@ func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(conte
 		queries := dbgen.New(tx)
 		lock, err := queries.LockOutbox(ctx, dbgen.LockOutboxParams{
 			LockKey:     relayLock,
-			IdleTimeout: strconv.FormatInt(idleTimeout.Milliseconds(), 10),
+			IdleTimeout: strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10), // 0 would be no limit
 		})
 		if err != nil {
 			return fmt.Errorf("lock outbox: %w", err)
