@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -95,8 +96,11 @@ func dieOf([]messaging.Message) { die() }
 // stop is what a hung virtual machine is like. It returns when the process is
 // continued.
 func stop() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
 	fmt.Fprintln(os.Stderr, "stopped")
 	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	<-continued // the signal may reach this thread last
 	fmt.Fprintln(os.Stderr, "continued")
 }
 
