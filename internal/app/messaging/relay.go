@@ -126,15 +126,13 @@ func (r *Relay) batch(ctx context.Context) (int, error) {
 	var failed error
 	n, err := r.outbox.PublishBatch(ctx, r.options.BatchSize, func(ctx context.Context, batch []Message) []error {
 		outcomes := r.publish(ctx, batch)
-		published := 0
 		for i, err := range outcomes {
 			switch {
-			case err == nil:
-				published++
+			case err == nil, errors.Is(err, ErrHeldBack):
 			case fault.KindOf(err) == fault.Invalid:
 				r.log.ErrorContext(ctx, "event can never be published: its aggregate is blocked",
 					"eventId", batch[i].ID, "aggregateId", batch[i].AggregateID, "error", err)
-			case failed == nil && !errors.Is(err, ErrHeldBack):
+			case failed == nil:
 				failed = err
 			}
 		}
