@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/winaity/billing/cmd/chaos/internal/check"
 	"github.com/winaity/billing/internal/devstack"
 )
 
@@ -32,7 +33,7 @@ func TestEveryPromiseIsKept(t *testing.T) {
 		t.Fatalf("build the service: %v\n%s", err, out)
 	}
 	var table, log bytes.Buffer
-	code := command(t.Context(), []string{"-billing", billing, "-duration", "35s", "-v"}, &table, &log)
+	code := command(t.Context(), []string{"-billing", billing, "-duration", "45s", "-v"}, &table, &log)
 	t.Logf("exit code %d\n%s", code, &table)
 	if code != exitOK {
 		t.Errorf("the log:\n%s", &log)
@@ -85,7 +86,7 @@ func TestPlanFollowsFromTheSeed(t *testing.T) {
 func TestLinkDoesWhatTheWeatherIs(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer echo.Close()
+	t.Cleanup(func() { must(t, echo.Close()) })
 	heard := make(chan string, 10)
 	go func() {
 		for {
@@ -94,7 +95,7 @@ func TestLinkDoesWhatTheWeatherIs(t *testing.T) {
 				return
 			}
 			go func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				for word := make([]byte, 4); ; {
 					if _, err := io.ReadFull(conn, word); err != nil {
 						return
@@ -152,7 +153,7 @@ func TestLinkDoesWhatTheWeatherIs(t *testing.T) {
 
 	l.set(weather{})
 	conn = dial()
-	defer conn.Close()
+	defer func() { must(t, conn.Close()) }()
 	say(conn, "anew")
 	if got := hear(conn); got != "anew" {
 		t.Errorf("%q came back on a new connection", got)
@@ -163,5 +164,24 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestVerdictNamesWhatWasBrokenAndHowToRepeatIt(t *testing.T) {
+	r := result{options: options{seed: 7, duration: time.Minute, instances: 3}}
+	var good strings.Builder
+	must(t, r.print(&good))
+	if !strings.Contains(good.String(), "Every promise was kept.") {
+		t.Errorf("got\n%s", &good)
+	}
+	for range maxShown + 1 {
+		r.report.Violate(check.Lost, "event %s", "evt_1")
+	}
+	var bad strings.Builder
+	must(t, r.print(&bad))
+	for _, want := range []string{"31 violations", "lost: event evt_1", "…", "chaos -seed 7 -duration 1m0s -instances 3"} {
+		if !strings.Contains(bad.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, &bad)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ type injector struct {
 
 	mu       sync.Mutex
 	done     map[kind]int
-	restarts []time.Time // of NATS
+	restarts []time.Time // of NATS: each has a beginning and an end
 	errs     []error     // what could not be broken, or mended
 	died     []string    // instances that did not do as they were told
 }
@@ -86,9 +87,10 @@ func (j *injector) inject(ctx context.Context, f fault) error {
 		})
 	case killNATS:
 		return j.with(f, &j.nats, "NATS", func() error {
+			killed := time.Now()
 			err := j.restart(ctx, f, j.stack.nats)
 			j.mu.Lock()
-			j.restarts = append(j.restarts, time.Now())
+			j.restarts = append(j.restarts, killed, time.Now())
 			j.mu.Unlock()
 			return err
 		})
@@ -179,6 +181,13 @@ func (j *injector) disobeyed(i *instance, err error) {
 		return
 	}
 	j.died = append(j.died, i.name+": "+err.Error())
+}
+
+// disobedience returns what instances did against orders so far.
+func (j *injector) disobedience() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.died)
 }
 
 func (s *stack) flushRedis(ctx context.Context) error {

@@ -55,9 +55,9 @@ func newLoad(seed uint64, bases []string) *load {
 // without one.
 func (l *load) run(ctx context.Context) {
 	var all sync.WaitGroup
-	for client := range clients {
+	for client := range uint64(clients) {
 		all.Go(func() {
-			for n := 0; n < maxInvoices && ctx.Err() == nil; n++ {
+			for n := uint64(0); n < maxInvoices && ctx.Err() == nil; n++ {
 				l.story(ctx, client, n)
 			}
 		})
@@ -67,8 +67,8 @@ func (l *load) run(ctx context.Context) {
 
 // story issues one invoice and perhaps settles it. What it asks for follows from
 // the seed alone.
-func (l *load) story(ctx context.Context, client, n int) {
-	random := rand.New(rand.NewPCG(l.seed, uint64(client)<<32|uint64(n)))
+func (l *load) story(ctx context.Context, client, n uint64) {
+	random := rand.New(rand.NewPCG(l.seed, client<<32|n))
 	name := fmt.Sprintf("%d-%d-%d", l.seed, client, n)
 	issue := &check.Command{Key: "issue-" + name, Kind: check.Issue, Amount: 1 + random.Int64N(1_000_000)}
 	settling := random.IntN(100)

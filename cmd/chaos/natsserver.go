@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ const natsCommand = "nats-server"
 // serveNATS is the program in that process.
 func serveNATS(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(natsCommand, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the error says enough
 	dir, port := flags.String("dir", "", "of the streams"), flags.Int("port", 0, "to listen on")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -5,28 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/winaity/billing/cmd/chaos/internal/check"
-	natsbus "github.com/winaity/billing/internal/infra/nats"
-	"github.com/winaity/billing/internal/infra/postgres"
 )
 
-const (
-	progressInterval = 5 * time.Second
-	// quietTimeout is how long the service may take, when nothing is broken any
-	// more, to finish what is under way. An event that the stream refused is
-	// left alone for a minute.
-	quietTimeout = 90 * time.Second
-)
+const progressInterval = 5 * time.Second
 
 // run is one run: start, load and faults, quiet, verdict.
-func run(ctx context.Context, o options, log io.Writer) (_ result, err error) {
+func run(ctx context.Context, o options, stderr io.Writer) (_ result, err error) {
+	log := &shared{w: stderr}
 	r := result{options: o, began: time.Now()}
 	breaker := &injector{log: log, verbose: o.verbose, done: map[kind]int{}}
 	fmt.Fprintf(log, "seed %d: starting Postgres, Redis, NATS and %d instances\n", o.seed, o.instances)
@@ -61,7 +50,7 @@ func run(ctx context.Context, o options, log io.Writer) (_ result, err error) {
 	if err := s.flushRedis(ctx); err != nil {
 		return r, err
 	}
-	again, cancel := context.WithTimeout(ctx, patience)
+	again, cancel := context.WithTimeout(ctx, patience+time.Duration(len(l.ledger))*10*time.Millisecond)
 	defer cancel()
 	if err := l.askAgain(again); err != nil && ctx.Err() != nil {
 		return r, err
@@ -78,12 +67,24 @@ func run(ctx context.Context, o options, log io.Writer) (_ result, err error) {
 		ledger[n] = *command
 	}
 	r.report = check.Check(ledger, snapshot)
-	for _, what := range breaker.died {
+	for _, what := range breaker.disobedience() {
 		r.report.Violate(check.Died, "%s", what)
 	}
 	r.faults, r.longestWait, r.longestQuiet = breaker.done, l.longestWait, l.longestQuiet
 	r.took = time.Since(r.began)
 	return r, nil
+}
+
+// shared is a writer for several goroutines.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 func (s *stack) fronts() []string {
@@ -130,83 +131,4 @@ func (s *stack) chaos(ctx context.Context, o options, log io.Writer, l *load, br
 		}
 	}
 	return nil
-}
-
-// observer looks at the tables and the stream.
-type observer struct {
-	pool    *pgxpool.Pool
-	conn    *natsbus.Conn
-	letters *natsbus.DeadLetters
-	nc      *nats.Conn
-	js      jetstream.JetStream
-}
-
-func (s *stack) observe(ctx context.Context) (*observer, error) {
-	silence := slog.New(slog.DiscardHandler)
-	o := &observer{}
-	var err error
-	if o.pool, err = postgres.Open(ctx, s.databaseURL()); err != nil {
-		return nil, err
-	}
-	if o.conn, err = natsbus.Connect(s.nats.URL(), "chaos", silence, func() {}); err != nil {
-		return nil, err
-	}
-	o.letters = natsbus.NewDeadLetters(o.conn, silence)
-	if o.nc, err = nats.Connect(s.nats.URL()); err != nil {
-		return nil, err
-	}
-	o.js, err = jetstream.New(o.nc)
-	return o, err
-}
-
-func (o *observer) close() {
-	o.nc.Close()
-	o.conn.Close()
-	o.pool.Close()
-}
-
-func (o *observer) snapshot(ctx context.Context) (s check.Snapshot, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if s.Tables, err = check.ReadTables(ctx, o.pool); err != nil {
-		return s, err
-	}
-	s.Stream, err = check.ReadStream(ctx, o.js, o.letters)
-	return s, err
-}
-
-// awaitQuiet waits until nothing is under way. If that does not come about, the
-// check will show what is left.
-func (o *observer) awaitQuiet(ctx context.Context, log io.Writer) {
-	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
-	defer cancel()
-	for {
-		left, err := o.underWay(ctx)
-		if err == nil && left == "" {
-			return
-		}
-		if !pause(ctx, 100*time.Millisecond) {
-			fmt.Fprintln(log, "it does not become quiet:", left, err)
-			return
-		}
-	}
-}
-
-// underWay says what is under way; empty if nothing is.
-func (o *observer) underWay(ctx context.Context) (string, error) {
-	var unpublished, undocumented int
-	err := o.pool.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM outbox WHERE published_at IS NULL),
-		       (SELECT count(*) FROM invoices WHERE status <> 'issued') - (SELECT count(*) FROM documents)`).Scan(&unpublished, &undocumented)
-	if err != nil {
-		return "", err
-	}
-	unsettled, err := check.Unsettled(ctx, o.js)
-	if err != nil {
-		return "", err
-	}
-	if unpublished > 0 || undocumented > 0 || unsettled > 0 {
-		return fmt.Sprintf("%d events to publish, %d documents to issue, %d deliveries to settle", unpublished, undocumented, unsettled), nil
-	}
-	return "", nil
 }

@@ -61,6 +61,7 @@ type checker struct {
 	ofAggregate map[string][]Event            // in the order of the outbox
 	ofCommand   map[string]map[string][]Event // key → type → events that no other event caused
 	inbox       map[InboxRow]int
+	replayed    map[string]bool // ids of events that were dead letters
 }
 
 func newChecker(ledger []Command, s Snapshot) *checker {
@@ -75,6 +76,7 @@ func newChecker(ledger []Command, s Snapshot) *checker {
 		ofAggregate: map[string][]Event{},
 		ofCommand:   map[string]map[string][]Event{},
 		inbox:       map[InboxRow]int{},
+		replayed:    map[string]bool{},
 	}
 	c.Commands, c.Invoices, c.Documents = len(ledger), len(s.Invoices), len(s.Documents)
 	c.Events, c.Messages, c.Letters = len(s.Outbox), len(s.Messages), len(s.Letters)
@@ -100,6 +102,9 @@ func newChecker(ledger []Command, s Snapshot) *checker {
 			}
 			byType[e.Type] = append(byType[e.Type], e)
 		}
+	}
+	for _, letter := range s.Letters {
+		c.replayed[letter.EventID] = letter.Replayed
 	}
 	for _, row := range s.Inbox {
 		c.inbox[row]++

@@ -173,6 +173,10 @@ func (w *world) repeat(later time.Duration) {
 func TestRepetitionIsExplained(t *testing.T) {
 	for name, repeat := range map[string]func(*world){
 		"after the window": func(w *world) { w.repeat(2 * time.Minute) },
+		"of a dead letter": func(w *world) {
+			w.repeat(time.Minute)
+			w.Letters = []Letter{{EventID: w.Messages[0].Envelope.ID, Replayed: true}}
+		},
 		"after a restart": func(w *world) {
 			w.repeat(time.Minute)
 			w.Restarts = []time.Time{w.Messages[0].StoredAt.Add(time.Second)}

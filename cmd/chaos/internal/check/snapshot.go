@@ -54,7 +54,7 @@ type Stream struct {
 	// Unsettled is how many deliveries are due or not answered.
 	Unsettled int
 	Letters   []Letter
-	// Restarts are when the server was started again.
+	// Restarts are instants shortly before and after the server was started again.
 	Restarts []time.Time
 }
 

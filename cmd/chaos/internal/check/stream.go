@@ -47,12 +47,13 @@ func (c *checker) stream() {
 }
 
 // repetition checks a message whose event the stream had already. The stream
-// may forget an id after its window, and when its server is started again.
+// may forget an id after its window, and when its server is started again; and a
+// dead letter that is replayed is a repetition on purpose.
 func (c *checker) repetition(first, again Message, last time.Time) {
 	if again.Payload != first.Payload {
 		c.Violate(Contradiction, "message %d is not the same as message %d of event %s", again.Sequence, first.Sequence, first.Envelope.ID)
 	}
-	forgotten := again.StoredAt.Sub(last) >= duplicateWindow
+	forgotten := again.StoredAt.Sub(last) >= duplicateWindow || c.replayed[first.Envelope.ID]
 	for _, restart := range c.snapshot.Restarts {
 		forgotten = forgotten || restart.After(last) && restart.Before(again.StoredAt)
 	}
