@@ -81,12 +81,12 @@ func TestServerThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // it is only to be gone
+	defer listener.Close()
 	client, err := Open("redis://" + listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close() //nolint:errcheck // it is only to be gone
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := Ready(ctx, client); fault.KindOf(err) != fault.Unavailable || ctx.Err() != nil {
