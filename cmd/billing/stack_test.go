@@ -247,6 +247,9 @@ func (i *instance) try(method, path, body string, header ...string) (answer, err
 	}
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
+	if err == nil {
+		i.checkAnswer(request, body, response, content)
+	}
 	return answer{response, content}, err
 }
 
@@ -308,6 +311,7 @@ func (s *stack) events() (events []stored) {
 		e, err := messaging.Open(raw.Subject, raw.Data)
 		if err == nil {
 			events = append(events, stored{raw, e})
+			s.checkEvent(events[len(events)-1])
 		}
 	}
 	return events
@@ -338,6 +342,7 @@ func (s *stack) letters() (letters []messaging.DeadLetter) {
 	s.Helper()
 	for _, raw := range s.messages(natsbus.DeadLetterStream, natsbus.DeadLetterSubject) {
 		var letter messaging.DeadLetter
+		s.checkLetter(raw)
 		s.must(json.Unmarshal(raw.Data, &letter))
 		letters = append(letters, letter)
 	}

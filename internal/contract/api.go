@@ -125,7 +125,7 @@ func (a *API) Check(r *http.Request, sent []byte, res *http.Response, received [
 		problems = append(problems, checkContent(o.body, r.Header, sent))
 	}
 	if err := errors.Join(problems...); err != nil {
-		return fmt.Errorf("%s %s, %d, is not as in the API document: %w\n%s", r.Method, r.URL, res.StatusCode, err, received)
+		return fmt.Errorf("%s %s, %d, is not as in the API document: %w\n%.2000s", r.Method, r.URL, res.StatusCode, err, received)
 	}
 	return nil
 }
@@ -158,7 +158,8 @@ func matches(template, path string) bool {
 
 // ofHTTP are header fields that the document need not speak of.
 var ofHTTP = []string{
-	"Cache-Control", "Content-Encoding", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "X-Content-Type-Options",
+	"Cache-Control", "Content-Encoding", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Vary",
+	"X-Content-Type-Options",
 }
 
 func (a answer) checkHeader(h http.Header) (problems []error) {

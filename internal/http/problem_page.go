@@ -19,7 +19,7 @@ var problemPages = template.Must(template.New("").Parse(`
 </head>
 <body>
 <nav><a href="/docs">API</a> <a href="/problems">Problems</a> <a href="/asyncapi.yaml">Events</a></nav>
-<main>
+<main class="page">
 {{end}}
 
 {{define "index"}}{{template "top" "Problems"}}
