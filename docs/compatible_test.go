@@ -66,6 +66,22 @@ func TestNoPublishedSchemaBreaksItsConsumers(t *testing.T) {
 	}
 }
 
+func TestEverySchemaIsOnThePageOfTheEvents(t *testing.T) {
+	page, err := docs.Files.ReadFile("ui/events.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	present, err := fs.Glob(docs.Files, "schemas/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range present {
+		if !strings.Contains(string(page), `href="/`+name+`"`) {
+			t.Errorf("%s is not there", name)
+		}
+	}
+}
+
 func TestBreakingChangesAreFound(t *testing.T) {
 	was, err := docs.Files.ReadFile("schemas/billing.invoice.paid.v1.schema.json")
 	if err != nil {

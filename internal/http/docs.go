@@ -24,12 +24,9 @@ func (d documents) schema(w http.ResponseWriter, r *http.Request) error {
 	return d.serve(w, r, "schemas/"+r.PathValue("file"))
 }
 
-// page is GET /docs. It runs no script and asks no server but our own; what it
-// shows sets styles of its own.
+// page is GET /docs.
 func (d documents) page(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; "+
-		"style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'")
 	return d.serve(w, r, "ui/index.html")
 }
 
@@ -44,6 +41,11 @@ func (d documents) asset(w http.ResponseWriter, r *http.Request) error {
 	}
 	return d.serve(w, r, name)
 }
+
+// pagePolicy lets a page run only our scripts and ask only us. The UI of the API
+// sets styles of its own.
+const pagePolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; " +
+	"style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
@@ -65,6 +67,7 @@ func (d documents) send(w http.ResponseWriter, r *http.Request, name, contentTyp
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Content-Security-Policy", pagePolicy)
 	writeBody(w, http.StatusOK, contentType, content)
 	return nil
 }

@@ -61,7 +61,7 @@ func TestDocumentsAreServed(t *testing.T) {
 // What runs in a page is ours, whatever else gets into it.
 func TestPagesRunNoForeignScripts(t *testing.T) {
 	api := newAPI(nil)
-	for _, path := range []string{"/docs", "/problems", "/problems/internal"} {
+	for _, path := range []string{"/docs", "/docs/events.html", "/problems", "/problems/internal"} {
 		res := call(t, api, "GET", path, "")
 		policy := res.Header.Get("Content-Security-Policy")
 		if !strings.HasPrefix(policy, "default-src 'none';") || strings.Contains(policy, "script-src 'self' 'unsafe") || strings.Contains(policy, "http") {

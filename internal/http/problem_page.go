@@ -18,7 +18,7 @@ var problemPages = template.Must(template.New("").Parse(`
 <link rel="stylesheet" href="/docs/page.css">
 </head>
 <body>
-<nav><a href="/docs">API</a> <a href="/problems">Problems</a> <a href="/asyncapi.yaml">Events</a></nav>
+<nav><a href="/docs">API</a> <a href="/docs/events.html">Events</a> <a href="/problems">Problems</a></nav>
 <main class="page">
 {{end}}
 
