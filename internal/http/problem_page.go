@@ -16,6 +16,7 @@ var problemPages = template.Must(template.New("").Parse(`
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.}}</title>
 <link rel="stylesheet" href="/docs/page.css">
+<link rel="icon" href="data:,">
 </head>
 <body>
 <nav><a href="/docs">API</a> <a href="/docs/events.html">Events</a> <a href="/problems">Problems</a></nav>
@@ -104,7 +105,7 @@ func writePage(w http.ResponseWriter, name string, data any) error {
 		return err
 	}
 	w.Header().Set("Cache-Control", "public, max-age=3600")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; frame-ancestors 'none'")
 	writeBody(w, http.StatusOK, "text/html; charset=utf-8", page.Bytes())
 	return nil
 }
