@@ -12,9 +12,10 @@ INSERT INTO idempotency_keys (key, fingerprint, status, header, body)
 VALUES ($1, $2, $3, $4, $5);
 
 -- name: PurgeAnswers :execrows
+-- = ANY and not IN, for which the planner may prefer to read the whole table.
 DELETE FROM idempotency_keys
-WHERE key IN (
+WHERE key = ANY (ARRAY(
     SELECT k.key FROM idempotency_keys AS k
     WHERE k.created_at < now() - sqlc.arg('retention')::interval
     ORDER BY k.created_at
-    LIMIT sqlc.arg('max_rows'));
+    LIMIT sqlc.arg('max_rows')));

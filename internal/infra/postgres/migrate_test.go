@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"io/fs"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -40,5 +41,29 @@ func TestNewerDatabaseIsRefused(t *testing.T) {
 	}
 	if _, err := postgres.Migrate(t.Context(), b.url, older); !errors.Is(err, postgres.ErrSchemaNewer) {
 		t.Errorf("migrate: got %v, want ErrSchemaNewer", err)
+	}
+}
+
+// The settings of autovacuum are changed while the service works.
+func TestAutovacuumSettingsWaitForNoTransaction(t *testing.T) {
+	url := devstack.DatabaseForTest(t, nil)
+	former := fstest.MapFS{}
+	for _, name := range []string{"00001_outbox.sql", "00002_invoices.sql"} {
+		content, err := fs.ReadFile(sql.Migrations(), name)
+		must(t, err)
+		former[name] = &fstest.MapFile{Data: content}
+	}
+	_, err := postgres.Migrate(t.Context(), url, former)
+	must(t, err)
+	pool, err := postgres.Open(t.Context(), url)
+	must(t, err)
+	t.Cleanup(pool.Close)
+	writer, err := pool.Begin(t.Context())
+	must(t, err)
+	defer writer.Rollback(t.Context()) //nolint:errcheck // nothing was changed
+	_, err = writer.Exec(t.Context(), "LOCK TABLE outbox, inbox, idempotency_keys, number_series, invoices IN ROW EXCLUSIVE MODE")
+	must(t, err)
+	if _, err := postgres.Migrate(t.Context(), url, sql.Migrations()); err != nil {
+		t.Errorf("while a transaction writes: %v", err)
 	}
 }

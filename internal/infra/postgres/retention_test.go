@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -35,5 +36,57 @@ func TestRetentionDeletesOldRowsInChunksAndNothingUnpublished(t *testing.T) {
 	}
 	if n, err := r.PurgeAnswers(t.Context(), 24*time.Hour, 100); err != nil || n != 7 {
 		t.Errorf("deleted %d answers, %v; want 7", n, err)
+	}
+}
+
+// A purge reads little more than what it may delete, through an index, however
+// large the table is and also if there is nothing to delete; and it waits for no
+// writer.
+func TestPurgeReadsNoMoreThanAChunk(t *testing.T) {
+	const chunk = 1000
+	b := setup(t)
+	for _, statement := range []string{
+		`INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, created_at, published_at)
+		 SELECT n::text, 'Thing', 'thing_1', 'things.thing.done', '{}', now(), now() - interval '10 days' + n * interval '8 s' FROM generate_series(1, 100000) AS n`,
+		`INSERT INTO inbox SELECT 'handler', n::text, now() - interval '10 days' + n * interval '8 s' FROM generate_series(1, 100000) AS n`,
+		`INSERT INTO idempotency_keys SELECT n::text, '', 200, '{}', '', now() - interval '10 days' + n * interval '8 s' FROM generate_series(1, 100000) AS n`,
+		`ANALYZE outbox, inbox, idempotency_keys`,
+	} {
+		_, err := b.pool.Exec(t.Context(), statement)
+		must(t, err)
+	}
+	writer, err := b.pool.Begin(t.Context())
+	must(t, err)
+	defer writer.Rollback(t.Context()) //nolint:errcheck // nothing was changed
+	_, err = writer.Exec(t.Context(), `
+		LOCK TABLE outbox, inbox, idempotency_keys IN ROW EXCLUSIVE MODE;
+		SELECT FROM outbox WHERE seq > 90000 FOR UPDATE;
+		SELECT FROM inbox WHERE received_at > now() - interval '1 day' FOR UPDATE;
+		SELECT FROM idempotency_keys WHERE created_at > now() - interval '1 day' FOR UPDATE`)
+	must(t, err)
+
+	// One connection, which knows what it has read.
+	pool, err := postgres.Open(t.Context(), b.url+"&pool_max_conns=1")
+	must(t, err)
+	t.Cleanup(pool.Close)
+	read := func(table string) (rows int64) {
+		_, err := pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()")
+		must(t, err)
+		must(t, pool.QueryRow(t.Context(), "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = $1", table).Scan(&rows))
+		return rows
+	}
+	r := postgres.NewRetention(pool)
+	for table, purge := range map[string]func(context.Context, time.Duration, int) (int64, error){
+		"outbox": r.PurgeOutbox, "inbox": r.PurgeInbox, "idempotency_keys": r.PurgeAnswers,
+	} {
+		for age, want := range map[time.Duration]int64{7 * 24 * time.Hour: chunk, 30 * 24 * time.Hour: 0} {
+			before := read(table)
+			if n, err := purge(t.Context(), age, chunk); err != nil || n != want {
+				t.Errorf("%s: purged %d rows older than %s, %v; want %d", table, n, age, err, want)
+			}
+			if n := read(table) - before; n > 5*chunk {
+				t.Errorf("%s: read %d rows to purge %d", table, n, want)
+			}
+		}
 	}
 }

@@ -48,11 +48,11 @@ func (q *Queries) LockIdempotencyKey(ctx context.Context, key string) (bool, err
 
 const purgeAnswers = `-- name: PurgeAnswers :execrows
 DELETE FROM idempotency_keys
-WHERE key IN (
+WHERE key = ANY (ARRAY(
     SELECT k.key FROM idempotency_keys AS k
     WHERE k.created_at < now() - $1::interval
     ORDER BY k.created_at
-    LIMIT $2)
+    LIMIT $2))
 `
 
 type PurgeAnswersParams struct {
@@ -60,6 +60,7 @@ type PurgeAnswersParams struct {
 	MaxRows   int32
 }
 
+// = ANY and not IN, for which the planner may prefer to read the whole table.
 func (q *Queries) PurgeAnswers(ctx context.Context, arg PurgeAnswersParams) (int64, error) {
 	result, err := q.db.Exec(ctx, purgeAnswers, arg.Retention, arg.MaxRows)
 	if err != nil {

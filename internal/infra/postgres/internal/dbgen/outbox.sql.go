@@ -188,20 +188,27 @@ func (q *Queries) OutboxBacklog(ctx context.Context) (OutboxBacklogRow, error) {
 
 const purgeOutbox = `-- name: PurgeOutbox :execrows
 DELETE FROM outbox
-WHERE seq IN (
-    SELECT o.seq FROM outbox AS o
-    WHERE o.published_at < now() - $1::interval
-    ORDER BY o.seq
-    LIMIT $2)
+WHERE seq = ANY (ARRAY(
+    SELECT oldest.seq
+    FROM (
+        SELECT o.seq, o.published_at FROM outbox AS o
+        WHERE o.published_at IS NOT NULL
+        ORDER BY o.seq
+        LIMIT $1) AS oldest
+    WHERE oldest.published_at < now() - $2::interval))
 `
 
 type PurgeOutboxParams struct {
-	Retention time.Duration
 	MaxRows   int32
+	Retention time.Duration
 }
 
+// There is no index by age, which each mark would have to write to. The oldest
+// events have the lowest seq, so only those are looked at: a purge costs the same
+// however long the table is, also when there is nothing to delete. An event that
+// was published again is young again, and so keeps those after it a while longer.
 func (q *Queries) PurgeOutbox(ctx context.Context, arg PurgeOutboxParams) (int64, error) {
-	result, err := q.db.Exec(ctx, purgeOutbox, arg.Retention, arg.MaxRows)
+	result, err := q.db.Exec(ctx, purgeOutbox, arg.MaxRows, arg.Retention)
 	if err != nil {
 		return 0, err
 	}
