@@ -1,0 +1,163 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Invariant 8: a fail-over of Postgres, in which connections are cut and the next
+// server is read-only for a while, is a 503 to commands and never a 500. The
+// events of all that was answered follow.
+func TestFailOverOfPostgresIs503AndPasses(t *testing.T) {
+	s := newStack(t)
+	i := s.serve(nil)
+	stop := make(chan struct{})
+	var issued, refused atomic.Int64
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				a, err := i.try(http.MethodPost, "/v1/invoices", anInvoice)
+				switch {
+				case err != nil:
+					t.Error(err)
+				case a.StatusCode == http.StatusCreated:
+					issued.Add(1)
+				case a.StatusCode == http.StatusServiceUnavailable && a.Header.Get("Retry-After") != "":
+					refused.Add(1)
+				default:
+					t.Errorf("during the fail-over: %s %v %s", a.Status, a.Header, a.body)
+				}
+			}
+		})
+	}
+	for range 2 {
+		before := issued.Load()
+		s.eventually("commands work", func() bool { return issued.Load() > before+10 })
+		s.readOnly(true)
+		before = refused.Load()
+		s.eventually("commands are refused", func() bool { return refused.Load() > before+10 })
+		i.expect(http.StatusOK, http.MethodGet, "/v1/invoices", "") // a stand-by can be read
+		s.readOnly(false)
+	}
+	before := issued.Load()
+	s.eventually("commands work again", func() bool { return issued.Load() > before+10 })
+	close(stop)
+	clients.Wait()
+	s.prove()
+	if n := s.count("invoices"); n < int(issued.Load()) {
+		t.Errorf("%d invoices, but %d commands were answered", n, issued.Load())
+	}
+}
+
+// readOnly makes the database refuse writes, or take them again, and cuts all
+// connections to it.
+func (s *stack) readOnly(on bool) {
+	s.Helper()
+	action := "RESET default_transaction_read_only"
+	if on {
+		action = "SET default_transaction_read_only = on"
+	}
+	_, err := s.pool.Exec(s.Context(), "BEGIN READ WRITE; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I "+action+"', current_database()); END $$; COMMIT")
+	s.must(err)
+	s.cutConnections()
+}
+
+// Invariant 8: a Postgres that takes connections and never answers, at start too,
+// costs each request its deadline at most, and passes.
+func TestPostgresThatNeverAnswers(t *testing.T) {
+	s := newStack(t)
+	hung, url := s.newWire(s.database)
+	settings := map[string]string{"DATABASE_URL": url}
+	hung.hang()
+	i := s.serve(settings)
+	noAnswer := func() {
+		var clients sync.WaitGroup
+		for range 20 { // together more than there are connections
+			for _, request := range []struct {
+				method, path, body string
+				status             int
+			}{
+				{http.MethodPost, "/v1/invoices", anInvoice, http.StatusServiceUnavailable},
+				{http.MethodGet, "/v1/invoices", "", http.StatusServiceUnavailable},
+				{http.MethodGet, "/readyz", "", http.StatusServiceUnavailable},
+				{http.MethodGet, "/livez", "", http.StatusOK},
+				{http.MethodGet, "/metrics", "", http.StatusOK},
+			} {
+				clients.Go(func() {
+					a, err := i.try(request.method, request.path, request.body)
+					if err != nil || a.StatusCode != request.status || a.problem().Status != 0 && a.Header.Get("Retry-After") == "" {
+						t.Errorf("%s %s: %v %v %s", request.method, request.path, a.Response, err, a.body)
+					}
+				})
+			}
+		}
+		clients.Wait()
+	}
+	works := func() {
+		s.eventually("commands work", func() bool {
+			return i.call(http.MethodPost, "/v1/invoices", anInvoice).StatusCode == http.StatusCreated
+		})
+		i.awaitReceipt(i.issuePaid())
+	}
+	noAnswer()
+	hung.goOn()
+	works()
+	hung.hang()
+	noAnswer()
+	hung.goOn()
+	works()
+	s.prove()
+}
+
+// Invariants 3, 5 and 8: a Redis that takes connections and never answers makes
+// no command fail and no effect wait.
+func TestRedisThatNeverAnswers(t *testing.T) {
+	s := newStack(t)
+	hung, url := s.newWire(s.redis.URL())
+	i := s.serve(map[string]string{"REDIS_URL": url})
+	i.awaitReceipt(i.issuePaid())
+	hung.hang()
+	first := i.expect(http.StatusCreated, http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key")
+	again := i.expect(http.StatusCreated, http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key")
+	if string(first.body) != string(again.body) {
+		t.Errorf("one key, two answers:\n%s\n%s", first.body, again.body)
+	}
+	for range 10 {
+		i.awaitReceipt(i.issuePaid())
+	}
+	if body := string(i.expect(http.StatusOK, http.MethodGet, "/readyz", "").body); !strings.Contains(body, "degraded") {
+		t.Errorf("readiness: %s", body)
+	}
+	hung.goOn()
+	s.eventually("all is well again", func() bool {
+		return strings.Contains(string(i.call(http.MethodGet, "/readyz", "").body), `"status":"ok"`)
+	})
+	s.prove()
+}
+
+// Invariant 8: a NATS that takes connections and never answers is no concern of
+// commands; their events follow.
+func TestNATSThatNeverAnswers(t *testing.T) {
+	s := newStack(t)
+	hung, url := s.newWire(s.nats.URL())
+	i := s.serve(map[string]string{"NATS_URL": url})
+	i.awaitReceipt(i.issuePaid())
+	hung.hang()
+	for range 10 {
+		i.issuePaid()
+	}
+	if body := string(i.expect(http.StatusOK, http.MethodGet, "/readyz", "").body); !strings.Contains(body, "degraded") {
+		t.Errorf("readiness: %s", body)
+	}
+	hung.goOn()
+	s.prove()
+}
