@@ -100,6 +100,14 @@ func (idleOutbox) PublishBatch(context.Context, int, func(context.Context, []mes
 	return 0, nil
 }
 
+// deafSource never has a delivery.
+type deafSource struct{}
+
+func (deafSource) Next(ctx context.Context) (messaging.Delivery, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 // hookedClaims hooks into the fast path of deduplication.
 type hookedClaims struct {
 	messaging.Claims
