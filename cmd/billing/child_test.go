@@ -43,6 +43,7 @@ const (
 	hangsInBatch         = "hangs with a batch in hand, for ever"
 	stopsInBatch         = "is stopped between two waves of a batch"
 	stopsInTransaction   = "is stopped between the writes and the commit"
+	serves               = "serves"
 	migratesWithoutHaste = "migrates"
 )
 
@@ -74,6 +75,7 @@ var children = map[string]func() int{
 		}, after: sync.OnceFunc(stop)}
 	}),
 	stopsInTransaction: serving(func(p *ports) { p.store = hookedStore{Store: p.store, written: stop} }),
+	serves:             serving(nil),
 	migratesWithoutHaste: func() int {
 		_, err := postgres.Migrate(context.Background(), os.Getenv("DATABASE_URL"), withBlockedMigration())
 		fmt.Fprintln(os.Stderr, err)

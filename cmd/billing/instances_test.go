@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/winaity/billing/internal/app/messaging"
+	natsbus "github.com/winaity/billing/internal/infra/nats"
 )
 
 // rarely keeps the safety net of the relay out of a test: what happens does not
@@ -126,4 +127,28 @@ func TestHungTransactionHoldsOthersUpForSecondsOnly(t *testing.T) {
 		t.Errorf("%d invoices", n)
 	}
 	s.prove()
+}
+
+// Invariant 6: an instance that hangs takes one delivery of a message with it and
+// not all of them: another handles the message, and nobody gives it up.
+func TestHungInstanceUsesUpNoMessage(t *testing.T) {
+	s := newStack(t)
+	settings := map[string]string{"BILLING_CONSUMER_ACK_WAIT": "1s", "BILLING_CONSUMER_MAX_DELIVER": "2"}
+	c := s.serveIn(serves, settings)
+	c.awaitReceipt(c.issuePaid())
+	s.prove() // it has nothing in hand, and asks for more
+	c.process.Signal(syscall.SIGSTOP)
+
+	relaying := s.serveWrapped(settings, func(p *ports) { p.source = deafSource{} })
+	id := relaying.issuePaid()
+	s.eventually("the hung instance gets the event", func() bool {
+		consumer, err := s.js.Consumer(t.Context(), natsbus.EventsStream, natsbus.Processor)
+		s.must(err)
+		return consumer.CachedInfo().Delivered.Consumer == 2
+	})
+	i := s.serve(settings)
+	i.awaitReceipt(id)
+	if letters := s.letters(); len(letters) != 0 {
+		t.Errorf("given up: %+v", letters)
+	}
 }

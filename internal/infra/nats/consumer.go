@@ -91,10 +91,13 @@ func (s *Source) subscribe(ctx context.Context) (jetstream.MessagesContext, erro
 	if err != nil {
 		return nil, err
 	}
+	// A request that outlived the ack wait could get the same message again, and
+	// again: a process that hangs would use up all its deliveries.
+	expiry := min(pullExpiry, max(consumer.CachedInfo().Config.AckWait, time.Second)) // the library takes no less than a second
 	return consumer.Messages(
 		jetstream.PullMaxMessages(1),
-		jetstream.PullExpiry(pullExpiry),
-		jetstream.PullHeartbeat(pullHeartbeat),
+		jetstream.PullExpiry(expiry),
+		jetstream.PullHeartbeat(min(pullHeartbeat, expiry/2)),
 		jetstream.WithMessagesErrOnMissingHeartbeat(true),
 	)
 }
