@@ -50,9 +50,12 @@ var ErrHeldBack = errors.New("held back behind an earlier event of its aggregate
 // two round trips more.
 const atomicFrom = 64
 
+// maxAtomic is how many messages a server takes as one atomic batch.
+const maxAtomic = 1000
+
 // RelayOptions are the settings of a Relay; all are required.
 type RelayOptions struct {
-	BatchSize    int
+	BatchSize    int           // doubled while there is a backlog
 	PollInterval time.Duration // how often to look without being woken
 	BatchTimeout time.Duration // bounds one batch; must be below the stream's duplicate window
 }
@@ -77,10 +80,10 @@ func NewRelay(outbox Outbox, publisher Publisher, wake Signal, options RelayOpti
 // Run publishes until ctx ends. A batch that has begun is finished, within its
 // timeout.
 func (r *Relay) Run(ctx context.Context) {
-	failures, busy := 0, 0
+	failures, busy, limit := 0, 0, r.options.BatchSize
 	for ctx.Err() == nil {
 		wait := r.options.PollInterval
-		switch n, err := r.batch(ctx); {
+		switch n, err := r.batch(ctx, limit); {
 		case errors.Is(err, ErrBusy):
 			// What woke us may have been committed after the holder looked, so
 			// the outbox must be ours once before we may rest.
@@ -98,11 +101,12 @@ func (r *Relay) Run(ctx context.Context) {
 			// Not woken by commits: they are what waits.
 			r.pause(ctx, wait, nil)
 			continue
-		case n == r.options.BatchSize:
-			failures, busy = 0, 0
+		case n == limit:
+			// A backlog: what a batch costs the server by itself is worth sharing.
+			failures, busy, limit = 0, 0, max(limit, min(2*r.options.BatchSize, maxAtomic))
 			continue
 		}
-		failures, busy = 0, 0
+		failures, busy, limit = 0, 0, r.options.BatchSize
 		r.pause(ctx, wait, r.wake)
 	}
 }
@@ -117,14 +121,14 @@ func (r *Relay) pause(ctx context.Context, d time.Duration, wake Signal) {
 	}
 }
 
-// batch publishes one batch and returns how many messages it was handed. An
-// error of any message is an error of the batch.
-func (r *Relay) batch(ctx context.Context) (int, error) {
+// batch publishes one batch of up to limit messages and returns how many it was
+// handed. An error of any message is an error of the batch.
+func (r *Relay) batch(ctx context.Context, limit int) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.BatchTimeout)
 	defer cancel()
 	start := time.Now()
 	var failed error
-	n, err := r.outbox.PublishBatch(ctx, r.options.BatchSize, func(ctx context.Context, batch []Message) []error {
+	n, err := r.outbox.PublishBatch(ctx, limit, func(ctx context.Context, batch []Message) []error {
 		outcomes := r.publish(ctx, batch)
 		for i, err := range outcomes {
 			switch {

@@ -33,7 +33,7 @@ func TestNoFailureLetsAnEventOvertakeAnother(t *testing.T) {
 			BatchSize: rapid.IntRange(1, 100).Draw(t, "batch size"), PollInterval: time.Second, BatchTimeout: time.Second,
 		}, NoObserver{}, slog.New(slog.DiscardHandler))
 		for len(outbox.waiting) > 0 {
-			if _, err := relay.batch(context.Background()); err != nil && fault.KindOf(err) != fault.Unavailable {
+			if _, err := relay.batch(context.Background(), relay.options.BatchSize); err != nil && fault.KindOf(err) != fault.Unavailable {
 				t.Fatal(err)
 			}
 		}
