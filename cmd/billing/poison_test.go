@@ -88,7 +88,7 @@ func (s *stack) poisonParked() bool {
 }
 
 // Invariant 6, when nobody is there to hear that the message was given up: the
-// server's report waits in the stream.
+// server's report waits in the stream, also through a restart of the server.
 func TestPoisonThatKillsTheLastInstance(t *testing.T) {
 	s := newStack(t)
 	i := s.serve(quickly)
@@ -101,7 +101,12 @@ func TestPoisonThatKillsTheLastInstance(t *testing.T) {
 	for range 3 {
 		s.start(diesOfPoison, settings).awaitDeath()
 	}
+	consumer, err := s.js.Consumer(t.Context(), natsbus.EventsStream, natsbus.Processor)
+	s.must(err)
 	s.eventually("the server has given up", func() bool {
+		// It does when the message's turn comes again.
+		_, err := consumer.FetchNoWait(1)
+		s.must(err)
 		return len(s.messages(natsbus.DeadLetterStream, "$JS.EVENT.ADVISORY.>")) == 1
 	})
 	if n := len(s.letters()); n != 0 {

@@ -54,8 +54,8 @@ func TestFullStreamHoldsEventsInTheOutbox(t *testing.T) {
 	if n := s.prove(); n != 0 {
 		t.Errorf("%d events are in the stream more than once", n)
 	}
-	if n := most.Load(); n > batch {
-		t.Errorf("%d events were in memory at once, of batches of %d", n, batch)
+	if n := most.Load(); n > 2*batch { // a backlog goes in batches of up to twice the size
+		t.Errorf("%d events were in memory at once, with a batch size of %d", n, batch)
 	}
 	if letters := s.letters(); len(letters) != 0 {
 		t.Errorf("dead letters: %+v", letters)
