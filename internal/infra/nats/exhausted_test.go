@@ -42,11 +42,16 @@ func TestExhaustedMessageBecomesLetter(t *testing.T) {
 			b.ensure(t, quick)
 			b.put(t, "deadly", nats.Header{"traceparent": {"00-trace-01"}})
 			b.exhaust(t)
+			stored := b.existing(t, DeadLetterStream)
 			meanwhile(t, b)
 
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan struct{})
 			go func() { defer close(done); b.deadLetters(t).FollowExhausted(ctx) }()
+			eventually(t, "a letter", func(ctx context.Context) error {
+				_, err := stored.GetLastMsgForSubject(ctx, DeadLetterSubject)
+				return err
+			})
 			b.noneOpen(t, DeadLetterStream, ExhaustedConsumer)
 			cancel()
 			<-done
