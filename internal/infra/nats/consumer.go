@@ -29,7 +29,15 @@ type Source struct {
 	stream, consumer string
 
 	mu   sync.Mutex
-	idle []jetstream.MessagesContext // nothing was asked for that has not come
+	idle []subscription // nothing was asked for that has not come
+}
+
+// subscription is of one connection. The library would ask again on the next one
+// for what a request that went out meanwhile asks for already, and has room for
+// one answer only: the other would be lost until its ack wait is over.
+type subscription struct {
+	jetstream.MessagesContext
+	lost <-chan struct{} // closed when the connection is lost
 }
 
 var _ messaging.Source = (*Source)(nil)
@@ -50,7 +58,7 @@ func (s *Source) Next(ctx context.Context) (messaging.Delivery, error) {
 		if !ok {
 			return nil, ctx.Err()
 		}
-		msg, err := s.next(ctx)
+		msg, err := s.next(ctx, lost)
 		switch {
 		case msg != nil:
 			return newDelivery(msg)
@@ -62,31 +70,26 @@ func (s *Source) Next(ctx context.Context) (messaging.Delivery, error) {
 	}
 }
 
-func (s *Source) next(ctx context.Context) (jetstream.Msg, error) {
-	subscription, err := s.subscribe(ctx)
+func (s *Source) next(ctx context.Context, lost <-chan struct{}) (jetstream.Msg, error) {
+	ctx, done := s.conn.whileConnected(ctx)
+	defer done()
+	messages, err := s.subscribe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	msg, err := subscription.Next(jetstream.NextContext(ctx))
+	msg, err := messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
-		return s.drain(subscription), err
+		return s.drain(messages), err
 	}
-	s.put(subscription)
+	s.put(subscription{messages, lost})
 	return msg, nil
 }
 
 // subscribe returns a subscription of the caller's own.
 func (s *Source) subscribe(ctx context.Context) (jetstream.MessagesContext, error) {
-	s.mu.Lock()
-	if last := len(s.idle) - 1; last >= 0 {
-		subscription := s.idle[last]
-		s.idle = s.idle[:last]
-		s.mu.Unlock()
-		return subscription, nil
+	if idle := s.take(); idle != nil {
+		return idle, nil
 	}
-	s.mu.Unlock()
-	ctx, done := s.conn.whileConnected(ctx)
-	defer done()
 	consumer, err := s.conn.js.Consumer(ctx, s.stream, s.consumer)
 	if err != nil {
 		return nil, err
@@ -102,21 +105,36 @@ func (s *Source) subscribe(ctx context.Context) (jetstream.MessagesContext, erro
 	)
 }
 
-func (s *Source) put(subscription jetstream.MessagesContext) {
+func (s *Source) put(idle subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.idle = append(s.idle, subscription)
+	s.idle = append(s.idle, idle)
+}
+
+// take returns an idle subscription of the present connection, or nil.
+func (s *Source) take() jetstream.MessagesContext {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.idle) > 0 {
+		last := s.idle[len(s.idle)-1]
+		s.idle = s.idle[:len(s.idle)-1]
+		if !isClosed(last.lost) {
+			return last.MessagesContext
+		}
+		last.Stop()
+	}
+	return nil
 }
 
 // drain ends a subscription and returns the message that was on its way, or nil:
 // nobody would answer it until its ack wait is over.
-func (s *Source) drain(subscription jetstream.MessagesContext) jetstream.Msg {
+func (s *Source) drain(messages jetstream.MessagesContext) jetstream.Msg {
 	if !s.conn.nc.IsConnected() {
-		subscription.Stop()
+		messages.Stop()
 		return nil
 	}
-	subscription.Drain()
-	msg, err := subscription.Next(jetstream.NextMaxWait(drainTimeout))
+	messages.Drain()
+	msg, err := messages.Next(jetstream.NextMaxWait(drainTimeout))
 	if err != nil {
 		return nil
 	}
