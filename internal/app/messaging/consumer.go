@@ -148,15 +148,24 @@ func (c *Consumer[T]) handle(ctx context.Context, d Delivery) {
 		}
 	}
 	outcome, answerErr := c.answer(work, d, fresh, err)
+	r := DeliveryReport{
+		Subject: d.Subject(), EventID: msg.ID, AggregateID: msg.AggregateID, Attempt: d.Attempt(),
+		Outcome: outcome, Err: errors.Join(err, answerErr), At: start, Took: time.Since(start),
+	}
+	c.report(work, r)
+}
+
+// report logs what became of a delivery and tells the observer.
+func (c *Consumer[T]) report(ctx context.Context, r DeliveryReport) {
 	attrs := []any{
-		"outcome", outcome, "subject", d.Subject(), "eventId", msg.ID, "aggregateId", msg.AggregateID,
-		"attempt", d.Attempt(), "took", time.Since(start),
+		"outcome", r.Outcome, "subject", r.Subject, "eventId", r.EventID, "aggregateId", r.AggregateID,
+		"attempt", r.Attempt, "took", r.Took,
 	}
-	if cause := errors.Join(err, answerErr); cause != nil {
-		attrs = append(attrs, "error", cause)
+	if r.Err != nil {
+		attrs = append(attrs, "error", r.Err)
 	}
-	c.log.Log(work, levels[outcome], "delivery", attrs...)
-	c.observer.Delivered(d.Subject(), d.Attempt(), outcome, time.Since(start))
+	c.log.Log(ctx, levels[r.Outcome], "delivery", attrs...)
+	c.observer.Delivered(r)
 }
 
 var levels = map[Outcome]slog.Level{

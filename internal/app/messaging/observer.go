@@ -30,13 +30,26 @@ type Backlog struct {
 	Blocked   int64         // of those, that the stream refuses for good
 }
 
-// Observer is told what happens, so that it can be measured. Its methods return
-// at once and are safe for concurrent use.
+// DeliveryReport says what became of a delivery.
+type DeliveryReport struct {
+	Subject     string
+	EventID     string // empty if the message is no event, as AggregateID then is
+	AggregateID string
+	Attempt     int // 1 for the first delivery of the message
+	Outcome     Outcome
+	Err         error         // why it was not handled, or not answered; nil if all went well
+	At          time.Time     // when it was delivered
+	Took        time.Duration // from then to its answer
+}
+
+// Observer is told what happens, so that it can be measured or shown. Its
+// methods return at once, do not keep the slices that they are handed, and are
+// safe for concurrent use.
 type Observer interface {
 	// BatchPublished reports a batch of the relay with an outcome per message.
 	BatchPublished(batch []Message, outcomes []error, took time.Duration)
-	// Delivered reports a delivery, which took so long to handle.
-	Delivered(subject string, attempt int, outcome Outcome, took time.Duration)
+	// Delivered reports a delivery that was answered or given up.
+	Delivered(r DeliveryReport)
 	// Deduplicated reports a duplicate and what recognised it.
 	Deduplicated(layer Layer)
 	// ClaimFailed reports that the fast path was away.
@@ -50,10 +63,41 @@ type NoObserver struct{}
 func (NoObserver) BatchPublished([]Message, []error, time.Duration) {}
 
 // Delivered implements Observer.
-func (NoObserver) Delivered(string, int, Outcome, time.Duration) {}
+func (NoObserver) Delivered(DeliveryReport) {}
 
 // Deduplicated implements Observer.
 func (NoObserver) Deduplicated(Layer) {}
 
 // ClaimFailed implements Observer.
 func (NoObserver) ClaimFailed() {}
+
+// Observers is an Observer that tells each of several.
+type Observers []Observer
+
+// BatchPublished implements Observer.
+func (all Observers) BatchPublished(batch []Message, outcomes []error, took time.Duration) {
+	for _, o := range all {
+		o.BatchPublished(batch, outcomes, took)
+	}
+}
+
+// Delivered implements Observer.
+func (all Observers) Delivered(r DeliveryReport) {
+	for _, o := range all {
+		o.Delivered(r)
+	}
+}
+
+// Deduplicated implements Observer.
+func (all Observers) Deduplicated(layer Layer) {
+	for _, o := range all {
+		o.Deduplicated(layer)
+	}
+}
+
+// ClaimFailed implements Observer.
+func (all Observers) ClaimFailed() {
+	for _, o := range all {
+		o.ClaimFailed()
+	}
+}

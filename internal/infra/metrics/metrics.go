@@ -97,12 +97,12 @@ func (m *Metrics) BatchPublished(batch []messaging.Message, outcomes []error, _ 
 }
 
 // Delivered implements messaging.Observer.
-func (m *Metrics) Delivered(_ string, attempt int, outcome messaging.Outcome, took time.Duration) {
-	m.deliveries.WithLabelValues(string(outcome)).Inc()
-	if attempt > 1 {
+func (m *Metrics) Delivered(r messaging.DeliveryReport) {
+	m.deliveries.WithLabelValues(string(r.Outcome)).Inc()
+	if r.Attempt > 1 {
 		m.redeliveries.Inc()
 	}
-	m.handling.Observe(took.Seconds())
+	m.handling.Observe(r.Took.Seconds())
 }
 
 // Deduplicated implements messaging.Observer.
