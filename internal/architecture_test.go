@@ -43,6 +43,9 @@ var layers = []layer{
 		dir: "internal/http",
 		may: []string{"internal/app", "internal/domain", "github.com/go-chi/chi/v5"},
 	}, {
+		dir: "internal/console", // a page on top of the API
+		may: []string{"internal/app", "internal/domain", "internal/http", "github.com/go-chi/chi/v5"},
+	}, {
 		dir: "internal/infra/postgres",
 		may: []string{"internal/app", "internal/domain", "github.com/jackc", "github.com/pressly/goose/v3"},
 	}, {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/winaity/billing/internal/console"
 )
 
 // config is all that the environment may set. README.md documents it.
@@ -19,6 +21,7 @@ type config struct {
 	HTTPAddr  string
 	LogLevel  slog.Level
 	LogFormat string // json or text
+	Console   console.Mode
 
 	OutboxPollInterval time.Duration
 	OutboxBatchSize    int
@@ -50,6 +53,7 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 		HTTPAddr:  e.addr("BILLING_HTTP_ADDR", ":8080"),
 		LogLevel:  e.level("BILLING_LOG_LEVEL", slog.LevelInfo),
 		LogFormat: e.oneOf("BILLING_LOG_FORMAT", "json", "text"),
+		Console:   console.Mode(e.oneOf("BILLING_CONSOLE", string(console.Off), string(console.Read), string(console.Demo))),
 
 		OutboxPollInterval: e.duration("BILLING_OUTBOX_POLL_INTERVAL", 5*time.Second, 10*time.Millisecond, time.Hour),
 		OutboxBatchSize:    e.number("BILLING_OUTBOX_BATCH_SIZE", 500, 1000),
@@ -79,6 +83,7 @@ func (c config) LogValue() slog.Value {
 		slog.String("nats", redact(c.NATSURL)),
 		slog.String("redis", redact(c.RedisURL)),
 		slog.String("http", c.HTTPAddr),
+		slog.String("console", string(c.Console)),
 		slog.Duration("outboxPollInterval", c.OutboxPollInterval),
 		slog.Int("outboxBatchSize", c.OutboxBatchSize),
 		slog.Int("streamReplicas", c.StreamReplicas),

@@ -164,6 +164,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		Draining:       s.draining.Load,
 		Metrics:        observer.Handler(),
 		Docs:           docs.Files,
+		Console:        s.consoleRoutes(),
 		Observe:        observer.Request,
 		RequestTimeout: requestTimeout,
 		MaxInFlight:    maxInFlight,

@@ -139,10 +139,20 @@ func (s *stack) environment() []string {
 	if os.Getenv("BILLING_LOG_FORMAT") == "" {
 		env = append(env, "BILLING_LOG_FORMAT=text")
 	}
+	env = append(env, "BILLING_CONSOLE="+consoleMode())
 	for _, server := range s.servers {
 		env = append(env, server.variable+"="+server.url)
 	}
 	return env
+}
+
+// consoleMode is that of BILLING_CONSOLE: on a stack of its own, people may do
+// everything.
+func consoleMode() string {
+	if mode := os.Getenv("BILLING_CONSOLE"); mode != "" {
+		return mode
+	}
+	return "demo"
 }
 
 // service is `billing serve`.

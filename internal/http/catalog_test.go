@@ -113,7 +113,7 @@ func TestEveryProblemIsInTheAPIDocument(t *testing.T) {
 
 func TestEveryProblemHasItsPage(t *testing.T) {
 	index := httptest.NewRecorder()
-	handle(listProblems)(index, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/problems", nil))
+	Handle(listProblems)(index, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/problems", nil))
 	for code, known := range catalog {
 		if !strings.Contains(index.Body.String(), `href="/problems/`+code+`"`) {
 			t.Errorf("the index does not have %s", code)
@@ -121,7 +121,7 @@ func TestEveryProblemHasItsPage(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/problems/"+code, nil)
 		r.SetPathValue("code", code)
 		page := httptest.NewRecorder()
-		handle(explainProblem)(page, r)
+		Handle(explainProblem)(page, r)
 		for _, text := range []string{code, known.Title, known.Cause, known.Remedy} {
 			if !strings.Contains(page.Body.String(), text) {
 				t.Errorf("the page of %s does not have %q", code, text)

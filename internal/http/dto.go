@@ -7,8 +7,8 @@ import (
 	"github.com/winaity/billing/internal/domain/document"
 )
 
-// invoiceJSON is an invoice on the wire. What has no value is absent.
-type invoiceJSON struct {
+// InvoiceJSON is an invoice on the wire. What has no value is absent.
+type InvoiceJSON struct {
 	ID                 string        `json:"id"`
 	InvoiceNumber      string        `json:"invoiceNumber"`
 	CustomerID         string        `json:"customerId"`
@@ -35,12 +35,13 @@ type documentJSON struct {
 
 // pageJSON is a page of the list on the wire.
 type pageJSON struct {
-	Data       []invoiceJSON `json:"data"`
+	Data       []InvoiceJSON `json:"data"`
 	NextCursor string        `json:"nextCursor,omitempty"`
 }
 
-func toInvoiceJSON(v invoicing.View) invoiceJSON {
-	return invoiceJSON{
+// NewInvoiceJSON returns the invoice as every answer and the console show it.
+func NewInvoiceJSON(v invoicing.View) InvoiceJSON {
+	return InvoiceJSON{
 		ID:                 v.ID,
 		InvoiceNumber:      v.Number,
 		CustomerID:         string(v.CustomerID),
@@ -67,9 +68,9 @@ func toDocumentJSON(d *document.Snapshot) *documentJSON {
 }
 
 func toPageJSON(p invoicing.Page) pageJSON {
-	page := pageJSON{Data: make([]invoiceJSON, len(p.Invoices))}
+	page := pageJSON{Data: make([]InvoiceJSON, len(p.Invoices))}
 	for i, v := range p.Invoices {
-		page.Data[i] = toInvoiceJSON(v)
+		page.Data[i] = NewInvoiceJSON(v)
 	}
 	if p.Next != nil {
 		page.NextCursor = encodeCursor(*p.Next)

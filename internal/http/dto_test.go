@@ -15,7 +15,7 @@ import (
 // one, breaks every client.
 func TestInvoiceOnTheWire(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
-	got, err := json.MarshalIndent(toInvoiceJSON(invoicing.View{
+	got, err := json.MarshalIndent(NewInvoiceJSON(invoicing.View{
 		Snapshot: invoice.Snapshot{
 			ID: "inv_1", Number: "INV-2026-0001", CustomerID: "cust_42", Total: money.New(15000, "EUR"), Status: invoice.StatusPaid,
 			DueDate: invoice.DateOf(at), IssuedAt: at, PaidAt: at, PaymentReference: "RF18", CancelledAt: at, CancellationReason: "None",

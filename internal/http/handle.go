@@ -16,8 +16,8 @@ import (
 // must not return an error once it has begun to write.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// handle makes a handler one of net/http's.
-func handle(h handler) http.HandlerFunc {
+// Handle makes a handler one of net/http's.
+func Handle(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
 			writeProblem(w, r, err)

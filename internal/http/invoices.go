@@ -122,7 +122,7 @@ func (h *invoices) show(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return writeJSON(w, http.StatusOK, toInvoiceJSON(view))
+	return writeJSON(w, http.StatusOK, NewInvoiceJSON(view))
 }
 
 // defaultPage is the number of invoices on a page if the client does not say.
@@ -232,7 +232,7 @@ func created(v invoicing.View) (idempotency.Answer, error) {
 
 // changed is the answer to a command on an invoice that was there.
 func changed(v invoicing.View) (idempotency.Answer, error) {
-	body, err := json.Marshal(toInvoiceJSON(v))
+	body, err := json.Marshal(NewInvoiceJSON(v))
 	if err != nil {
 		return idempotency.Answer{}, fmt.Errorf("encode invoice: %w", err)
 	}

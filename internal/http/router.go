@@ -15,7 +15,8 @@ import (
 	"github.com/winaity/billing/internal/app/invoicing"
 )
 
-// Options are the parts that the API is made of; all are required but Checks.
+// Options are the parts that the API is made of; all are required but Checks and
+// Console.
 type Options struct {
 	Commands *invoicing.Commands
 	Queries  *invoicing.Queries
@@ -25,6 +26,7 @@ type Options struct {
 	Draining func() bool      // whether the service is shutting down: no longer ready
 	Metrics  http.Handler     // answers GET /metrics
 	Docs     fs.FS            // openapi.yaml, asyncapi.yaml, schemas/ and ui/
+	Console  func(chi.Router) // adds the routes of the console; nil if there is none
 	Observe  Observer         // is told of every request
 	Log      *slog.Logger     // gets a line per request
 	Now      func() time.Time // the clock that input is checked against
@@ -39,30 +41,33 @@ func New(o Options) http.Handler {
 
 	r := chi.NewRouter()
 	r.Use(trace, report(o.Log, o.Observe), rescue, middleware.GetHead)
-	r.NotFound(handle(notFound))
-	r.MethodNotAllowed(handle(methodNotAllowed(r)))
+	r.NotFound(Handle(notFound))
+	r.MethodNotAllowed(Handle(methodNotAllowed(r)))
 
 	r.Group(func(r chi.Router) {
 		r.Use(bound(o.MaxInFlight), deadline(o.RequestTimeout))
 
-		r.Post("/v1/invoices", handle(invoices.issue))
-		r.Get("/v1/invoices", handle(invoices.list))
-		r.Get("/v1/invoices/{id}", handle(invoices.show))
-		r.Post("/v1/invoices/{id}/pay", handle(invoices.pay))
-		r.Post("/v1/invoices/{id}/cancel", handle(invoices.cancel))
+		r.Post("/v1/invoices", Handle(invoices.issue))
+		r.Get("/v1/invoices", Handle(invoices.list))
+		r.Get("/v1/invoices/{id}", Handle(invoices.show))
+		r.Post("/v1/invoices/{id}/pay", Handle(invoices.pay))
+		r.Post("/v1/invoices/{id}/cancel", Handle(invoices.cancel))
 	})
 
 	docs := documents{o.Docs}
-	r.Get("/docs", handle(docs.page))
-	r.Get("/docs/{file}", handle(docs.asset))
-	r.Get("/openapi.yaml", handle(docs.file("openapi.yaml")))
-	r.Get("/asyncapi.yaml", handle(docs.file("asyncapi.yaml")))
-	r.Get("/schemas/{file}", handle(docs.schema))
-	r.Get("/problems", handle(listProblems))
-	r.Get("/problems/{code}", handle(explainProblem))
+	r.Get("/docs", Handle(docs.page))
+	r.Get("/docs/{file}", Handle(docs.asset))
+	r.Get("/openapi.yaml", Handle(docs.file("openapi.yaml")))
+	r.Get("/asyncapi.yaml", Handle(docs.file("asyncapi.yaml")))
+	r.Get("/schemas/{file}", Handle(docs.schema))
+	r.Get("/problems", Handle(listProblems))
+	r.Get("/problems/{code}", Handle(explainProblem))
 
-	r.Get("/livez", handle(live))
-	r.Get("/readyz", handle(ready(o.Checks, o.Draining)))
+	r.Get("/livez", Handle(live))
+	r.Get("/readyz", Handle(ready(o.Checks, o.Draining)))
 	r.Method(http.MethodGet, "/metrics", o.Metrics)
+	if o.Console != nil {
+		o.Console(r)
+	}
 	return r
 }
