@@ -99,7 +99,7 @@ const firstCheckTimeout = 2 * time.Second
 const drainDelay = 500 * time.Millisecond
 
 func (s *service) newServer() *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           s.api,
 		ReadHeaderTimeout: requestTimeout,
 		ReadTimeout:       2 * requestTimeout,
@@ -108,11 +108,25 @@ func (s *service) newServer() *http.Server {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
+	for _, end := range s.onShutdown {
+		server.RegisterOnShutdown(end)
+	}
+	return server
 }
 
-// work prepares what the workers need, however long that is away, and runs them
-// until ctx ends.
+// work runs the watchers and the workers until ctx ends.
 func (s *service) work(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, watcher := range s.watchers {
+		group.Go(func() error { watcher(ctx); return nil })
+	}
+	group.Go(func() error { return s.relayAndConsume(ctx) })
+	return group.Wait()
+}
+
+// relayAndConsume prepares what the workers need, however long that is away, and
+// runs them until ctx ends.
+func (s *service) relayAndConsume(ctx context.Context) error {
 	if err := s.eventually(ctx, "database schema", s.checkSchema); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/console"
 	httpapi "github.com/winaity/billing/internal/http"
 	"github.com/winaity/billing/internal/infra/metrics"
 	natsbus "github.com/winaity/billing/internal/infra/nats"
@@ -48,7 +49,9 @@ type service struct {
 	checkSchema    func(context.Context) error
 	ensureTopology func(context.Context) error
 	keepTopology   func(context.Context) error // ensures it again when NATS comes back
-	workers        []func(context.Context)     // each runs until its context ends
+	watchers       []func(context.Context)     // each runs until its context ends
+	workers        []func(context.Context)     // likewise, once there is what they need
+	onShutdown     []func()                    // end the requests that do not end by themselves
 	closers        []func()                    // in the order of opening
 }
 
@@ -98,9 +101,10 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 
 	outbox, retention, letters := postgres.NewOutbox(pool), postgres.NewRetention(pool), natsbus.NewDeadLetters(bus, log)
 	observer.WatchBacklog(outbox.Backlog)
+	reader := postgres.NewReader(pool)
 	p := ports{
 		store:     postgres.NewStore(pool, wake),
-		reader:    postgres.NewReader(pool),
+		reader:    reader,
 		outbox:    outbox,
 		publisher: publisher,
 		source:    natsbus.NewSource(bus, natsbus.EventsStream, natsbus.Processor),
@@ -112,24 +116,44 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		wrap(&p)
 	}
 
+	handlers := invoicing.Handlers()
+	queries := invoicing.NewQueries(p.reader)
+	checks := []httpapi.Check{
+		{Name: "postgres", Required: true, Probe: pool.Ping},
+		{Name: "nats", Probe: bus.Ready},
+		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
+	}
+	told := audience{messaging.Observers{observer}, observer.Request}
+	consoleRoutes := s.addConsole(console.Options{
+		Mode:         c.Console,
+		Queries:      queries,
+		History:      reader,
+		Stream:       bus,
+		Letters:      shownLetters{letters, natsbus.NewDesk(letters)},
+		Backlog:      outbox.Backlog,
+		Publisher:    p.publisher,
+		Wake:         wake,
+		Dependencies: checks,
+		Consumed:     slices.Collect(maps.Keys(handlers)),
+	}, &p, &told)
+
 	relay := messaging.NewRelay(p.outbox, p.publisher, wake, messaging.RelayOptions{
 		BatchSize:    c.OutboxBatchSize,
 		PollInterval: c.OutboxPollInterval,
 		BatchTimeout: batchTimeout,
-	}, observer, log)
-	handlers := invoicing.Handlers()
+	}, told.events, log)
 	once := messaging.NewOnce(p.store, p.claims, messaging.OnceOptions{
 		Key:   dedupKeys[c.DedupStrategy],
 		Lease: messaging.HandleTimeout(c.ConsumerAckWait),
 		TTL:   c.DedupTTL,
-	}, observer, log)
+	}, told.events, log)
 	consumer := messaging.NewConsumer(p.source, p.letters, once, handlers, messaging.ConsumerOptions{
 		Concurrency: c.ConsumerConcurrency,
 		MaxDeliver:  c.ConsumerMaxDeliver,
 		AckWait:     c.ConsumerAckWait,
 		Backoff:     c.ConsumerBackoff,
 		Ready:       pool.Ping,
-	}, observer, log)
+	}, told.events, log)
 
 	s.workers = []func(context.Context){
 		relay.Run,
@@ -153,19 +177,15 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	s.ensureTopology = func(ctx context.Context) error { return bus.Ensure(ctx, topology) }
 	s.keepTopology = func(ctx context.Context) error { return bus.KeepTopology(ctx, topology) }
 	s.api = httpapi.New(httpapi.Options{
-		Commands: invoicing.NewCommands(p.store, time.Now),
-		Queries:  invoicing.NewQueries(p.reader),
-		Guard:    idempotency.NewGuard(p.answers, 2*requestTimeout, messaging.NewToken, log),
-		Checks: []httpapi.Check{
-			{Name: "postgres", Required: true, Probe: pool.Ping},
-			{Name: "nats", Probe: bus.Ready},
-			{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
-		},
+		Commands:       invoicing.NewCommands(p.store, time.Now),
+		Queries:        queries,
+		Guard:          idempotency.NewGuard(p.answers, 2*requestTimeout, messaging.NewToken, log),
+		Checks:         checks,
 		Draining:       s.draining.Load,
 		Metrics:        observer.Handler(),
 		Docs:           docs.Files,
-		Console:        s.consoleRoutes(),
-		Observe:        observer.Request,
+		Console:        consoleRoutes,
+		Observe:        told.requests,
 		RequestTimeout: requestTimeout,
 		MaxInFlight:    maxInFlight,
 		Log:            log,

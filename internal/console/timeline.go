@@ -1,0 +1,173 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/domain/document"
+	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/domain/invoice"
+	httpapi "github.com/winaity/billing/internal/http"
+)
+
+// lookAtTimelines makes the timelines of the given invoices.
+func (c *Console) lookAtTimelines(ctx context.Context, invoices []string) {
+	known := c.watched.histories
+	c.watched.histories = make(map[string]history, len(invoices))
+	for _, id := range invoices {
+		t, err := c.timeline(ctx, id, known[id])
+		if err == nil {
+			c.feed.setTimeline(id, t)
+		}
+	}
+}
+
+// timeline puts together what is known of an invoice.
+func (c *Console) timeline(ctx context.Context, id string, known history) (timeline, error) {
+	view, err := c.Queries.Invoice(ctx, id)
+	if err != nil {
+		if fault.KindOf(err) == fault.NotFound {
+			err = nil
+		}
+		return timeline{}, err
+	}
+	if !known.isOf(view) {
+		if known, err = c.readHistory(ctx, view); err != nil {
+			return timeline{}, err
+		}
+	}
+	c.watched.histories[id] = known
+	shown := httpapi.NewInvoiceJSON(view)
+	t := timeline{Invoice: &shown}
+	for _, r := range known.events {
+		e := c.newStep(ctx, r, view)
+		if e.TraceID != "" && !slices.Contains(t.TraceIDs, e.TraceID) {
+			t.TraceIDs = append(t.TraceIDs, e.TraceID)
+		}
+		t.Events = append(t.Events, e)
+	}
+	return t, nil
+}
+
+// history is what was read of the outbox, which is not for free: once all events
+// are published, there is nothing new until the invoice changes.
+type history struct {
+	readAt    time.Time
+	version   int
+	documents invoicing.Documents
+	events    []invoicing.Recorded
+	published bool // all of them
+}
+
+// maxHistoryAge bounds how long it takes until it shows that events were purged,
+// or are to be published again.
+const maxHistoryAge = 5 * time.Second
+
+func (c *Console) readHistory(ctx context.Context, of invoicing.View) (history, error) {
+	events, err := c.History.History(ctx, of)
+	if err != nil {
+		return history{}, err
+	}
+	waits := func(r invoicing.Recorded) bool { return r.PublishedAt.IsZero() }
+	return history{time.Now(), of.Version, of.Documents, events, !slices.ContainsFunc(events, waits)}, nil
+}
+
+func (h history) isOf(view invoicing.View) bool {
+	return h.published && time.Since(h.readAt) < maxHistoryAge && h.version == view.Version &&
+		(h.documents.Receipt == nil) == (view.Receipt == nil) && (h.documents.CreditNote == nil) == (view.CreditNote == nil)
+}
+
+func (c *Console) newStep(ctx context.Context, r invoicing.Recorded, of invoicing.View) step {
+	var envelope messaging.Envelope
+	_ = json.Unmarshal(r.Payload, &envelope) // we have written it
+	e := step{
+		ID:            r.ID,
+		Type:          r.Subject,
+		AggregateID:   r.AggregateID,
+		Version:       envelope.Version,
+		CorrelationID: envelope.CorrelationID,
+		CausationID:   envelope.CausationID,
+		TraceID:       traceID(r.Traceparent),
+		RecordedAt:    Instant(r.RecordedAt),
+		PublishedAt:   Instant(r.PublishedAt),
+		Blocked:       truncate(r.Blocked, maxError),
+		Deliveries:    c.deliveries.of(r.ID),
+		Consumed:      slices.Contains(c.Consumed, r.Subject),
+	}
+	if !r.PublishedAt.IsZero() {
+		e.Stream = c.positions.of(ctx, r)
+	}
+	switch r.Subject {
+	case invoice.TypePaid:
+		e.Effect = newEffect("receipt", of.Receipt)
+	case invoice.TypeCancelled:
+		e.Effect = newEffect("creditNote", of.CreditNote)
+	}
+	return e
+}
+
+func newEffect(kind string, d *document.Snapshot) *effect {
+	if d == nil {
+		return nil
+	}
+	return &effect{kind, d.ID, d.Number, Instant(d.IssuedAt)}
+}
+
+// traceID returns the trace id in a W3C traceparent: version-traceid-…
+func traceID(traceparent string) string {
+	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
+		return parts[1]
+	}
+	return ""
+}
+
+// positions remembers where the stream has events. Only the watch uses it.
+type positions struct {
+	stream Stream
+	known  map[string]lookup // by event id
+}
+
+// lookup is what became of looking for an event.
+type lookup struct {
+	found *position
+	again time.Time // when to look again, if it was not found
+}
+
+const (
+	maxPositions    = 4096
+	positionTimeout = 200 * time.Millisecond
+	// publishSkew is by how much the clocks of Postgres and NATS may differ.
+	publishSkew = time.Second
+	// Pauses after an event was not there, and after the stream was away.
+	missPause = 10 * time.Second
+	awayPause = time.Second
+)
+
+// of returns where the stream has the event; nil if that is not known.
+func (p *positions) of(ctx context.Context, r invoicing.Recorded) *position {
+	known := p.known[r.ID]
+	if known.found != nil || time.Now().Before(known.again) {
+		return known.found
+	}
+	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
+	defer cancel()
+	sequence, storedAt, err := p.stream.Position(ctx, r.Subject, r.ID, r.RecordedAt.Add(-publishSkew))
+	switch {
+	case err == nil:
+		known.found = &position{sequence, Instant(storedAt)}
+	case fault.KindOf(err) == fault.NotFound:
+		known.again = time.Now().Add(missPause)
+	default:
+		known.again = time.Now().Add(awayPause)
+	}
+	if len(p.known) >= maxPositions {
+		clear(p.known)
+	}
+	p.known[r.ID] = known
+	return known.found
+}
