@@ -29,6 +29,11 @@ UPDATE outbox
 SET published_at = now(), blocked_until = NULL, blocked_error = NULL
 WHERE seq = ANY(sqlc.arg('seqs')::bigint[]);
 
+-- name: MarkUnpublished :exec
+UPDATE outbox
+SET published_at = NULL
+WHERE seq = ANY(sqlc.arg('seqs')::bigint[]);
+
 -- name: BlockEvent :exec
 UPDATE outbox
 SET blocked_until = now() + sqlc.arg('pause')::interval, blocked_error = sqlc.arg('error')::text

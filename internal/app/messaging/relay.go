@@ -13,9 +13,10 @@ import (
 // Outbox is where committed events wait to be published.
 type Outbox interface {
 	// PublishBatch hands up to limit unpublished messages, oldest first, to
-	// publish, and marks those it acknowledged (a nil error at their index). It
-	// returns how many messages it handed over. While one batch runs, no other
-	// runs on the same database: the others get ErrBusy at once.
+	// publish, and marks those it acknowledged (a nil error at their index). While
+	// all are acknowledged and more wait, it may go on with the next so many. It
+	// returns how many messages it handed over in all. Meanwhile nobody else
+	// publishes what is in the same database: they get ErrBusy at once.
 	//
 	// A message whose error is Invalid can never be published: it is set aside
 	// together with the later messages of its aggregate, for an operator to see.
@@ -101,7 +102,7 @@ func (r *Relay) Run(ctx context.Context) {
 			// Not woken by commits: they are what waits.
 			r.pause(ctx, wait, nil)
 			continue
-		case n == limit:
+		case n >= limit:
 			// A backlog: what a batch costs the server by itself is worth sharing.
 			failures, busy, limit = 0, 0, max(limit, min(2*r.options.BatchSize, maxAtomic))
 			continue

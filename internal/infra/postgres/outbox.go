@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,9 @@ const (
 	// It is below the stream's duplicate window, within which the stream recognises
 	// what a holder that hangs has published already.
 	maxBatchTimeout = 30 * time.Second
+	// maxHold is how long a transaction goes on with further batches. If it fails,
+	// all that it published is published again.
+	maxHold = 200 * time.Millisecond
 	// blockPause is how long an event that the stream refuses is left alone.
 	blockPause = time.Minute
 )
@@ -36,9 +40,9 @@ type Outbox struct{ pool *pgxpool.Pool }
 // NewOutbox returns the outbox in the pool's database.
 func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool} }
 
-// PublishBatch implements messaging.Outbox. The lock, the reading, the
-// publishing and the marking are one transaction: if it fails after publishing,
-// the same messages are published again under the same ids. Postgres ends the
+// PublishBatch implements messaging.Outbox. The lock, the reading, the marking
+// and the publishing are one transaction: if it fails after publishing, the same
+// messages are published again under the same ids. Postgres ends the
 // session of a holder that hangs when the time for its batch is over.
 func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxBatchTimeout)
@@ -59,19 +63,88 @@ func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(conte
 		if !lock.Locked {
 			return messaging.ErrBusy
 		}
-		rows, err := queries.UnpublishedEvents(ctx, int32(limit)) //nolint:gosec // a batch size
-		if err != nil {
-			return fmt.Errorf("read outbox: %w", err)
-		}
-		if n = len(rows); n == 0 {
-			return nil
-		}
-		return mark(ctx, queries, rows, publish(ctx, messages(rows)))
+		n, err = drain(ctx, queries, limit, publish)
+		return err
 	})
 	if err != nil && !errors.Is(err, messaging.ErrBusy) {
 		err = fmt.Errorf("publish outbox: %w", classify(err))
 	}
 	return n, err
+}
+
+// drain publishes batches until one is not full or not wholly acknowledged, or
+// maxHold is over, and returns how many messages it handed over.
+//
+// A batch is marked as published while it is being published, and the next one is
+// read: the stream and the database work side by side. That is safe because the
+// marks become true with the commit, which comes after the last acknowledgement;
+// what was not acknowledged is unmarked before it.
+func drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	start, n := time.Now(), 0
+	rows, err := unpublished(ctx, queries, limit)
+	for err == nil && len(rows) > 0 {
+		batch := rows
+		n += len(batch)
+		var outcomes []error
+		var publishing sync.WaitGroup
+		publishing.Go(func() { outcomes = publish(ctx, messages(batch)) })
+		rows = nil
+		if err = mark(ctx, queries, batch); err == nil && len(batch) == limit && time.Since(start) < maxHold {
+			rows, err = unpublished(ctx, queries, limit)
+		}
+		if err != nil {
+			cancel() // no acknowledgement can be recorded any more
+		}
+		publishing.Wait()
+		if err == nil && slices.ContainsFunc(outcomes, failed) {
+			return n, unmark(ctx, queries, batch, outcomes)
+		}
+	}
+	return n, err
+}
+
+func failed(err error) bool { return err != nil }
+
+func unpublished(ctx context.Context, queries *dbgen.Queries, limit int) ([]dbgen.UnpublishedEventsRow, error) {
+	rows, err := queries.UnpublishedEvents(ctx, int32(limit)) //nolint:gosec // a batch size
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return rows, nil
+}
+
+func mark(ctx context.Context, queries *dbgen.Queries, batch []dbgen.UnpublishedEventsRow) error {
+	seqs := make([]int64, len(batch))
+	for i, row := range batch {
+		seqs[i] = row.Seq
+	}
+	if err := queries.MarkPublished(ctx, seqs); err != nil {
+		return fmt.Errorf("mark %d events as published: %w", len(seqs), err)
+	}
+	return nil
+}
+
+// unmark takes the marks back from what was not published, and sets aside what
+// can never be.
+func unmark(ctx context.Context, queries *dbgen.Queries, batch []dbgen.UnpublishedEventsRow, outcomes []error) error {
+	var seqs []int64
+	for i, err := range outcomes {
+		if err == nil {
+			continue
+		}
+		seqs = append(seqs, batch[i].Seq)
+		if fault.KindOf(err) == fault.Invalid {
+			if err := queries.BlockEvent(ctx, dbgen.BlockEventParams{Seq: batch[i].Seq, Pause: blockPause, Error: err.Error()}); err != nil {
+				return fmt.Errorf("block event %s: %w", batch[i].ID, err)
+			}
+		}
+	}
+	if err := queries.MarkUnpublished(ctx, seqs); err != nil {
+		return fmt.Errorf("mark %d events as unpublished: %w", len(seqs), err)
+	}
+	return nil
 }
 
 func messages(rows []dbgen.UnpublishedEventsRow) []messaging.Message {
@@ -88,28 +161,6 @@ func messages(rows []dbgen.UnpublishedEventsRow) []messaging.Message {
 		}
 	}
 	return batch
-}
-
-// mark records the outcomes of publishing rows.
-func mark(ctx context.Context, queries *dbgen.Queries, rows []dbgen.UnpublishedEventsRow, outcomes []error) error {
-	published := make([]int64, 0, len(rows))
-	for i, err := range outcomes {
-		switch {
-		case err == nil:
-			published = append(published, rows[i].Seq)
-		case fault.KindOf(err) == fault.Invalid:
-			if err := queries.BlockEvent(ctx, dbgen.BlockEventParams{Seq: rows[i].Seq, Pause: blockPause, Error: err.Error()}); err != nil {
-				return fmt.Errorf("block event %s: %w", rows[i].ID, err)
-			}
-		}
-	}
-	if len(published) == 0 {
-		return nil
-	}
-	if err := queries.MarkPublished(ctx, published); err != nil {
-		return fmt.Errorf("mark %d events as published: %w", len(published), err)
-	}
-	return nil
 }
 
 // BlockedEvent is an event that the stream refuses for good. It holds back the

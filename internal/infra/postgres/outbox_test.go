@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/winaity/billing/internal/app/messaging"
@@ -52,6 +53,32 @@ func TestOutboxForgetsNoEventBeforeItIsPublished(t *testing.T) {
 	}
 	if left := b.publish(t, published); len(left) != 0 {
 		t.Errorf("published twice: %v", left)
+	}
+}
+
+// Batches follow each other in one transaction until one fails. It takes nothing
+// from those before it, and nothing after it is begun.
+func TestBacklogIsPublishedUpToTheFirstFailure(t *testing.T) {
+	b := setup(t)
+	for range 7 {
+		_, err := b.issue(t.Context())
+		must(t, err)
+	}
+	var batches [][]string
+	n, err := b.outbox.PublishBatch(t.Context(), 2, func(_ context.Context, batch []messaging.Message) []error {
+		batches = append(batches, []string{batch[0].ID, batch[1].ID})
+		outcomes := make([]error, len(batch))
+		if len(batches) == 3 {
+			outcomes[0] = errStreamAway
+		}
+		return outcomes
+	})
+	must(t, err)
+	if n != 6 || len(batches) != 3 {
+		t.Fatalf("handed over %d messages in the batches %v", n, batches)
+	}
+	if left := b.publish(t, published); len(left) != 2 || left[0] != batches[2][0] || slices.Contains(slices.Concat(batches...), left[1]) {
+		t.Errorf("after %v, left were %v", batches, left)
 	}
 }
 

@@ -165,6 +165,17 @@ func (q *Queries) MarkPublished(ctx context.Context, seqs []int64) error {
 	return err
 }
 
+const markUnpublished = `-- name: MarkUnpublished :exec
+UPDATE outbox
+SET published_at = NULL
+WHERE seq = ANY($1::bigint[])
+`
+
+func (q *Queries) MarkUnpublished(ctx context.Context, seqs []int64) error {
+	_, err := q.db.Exec(ctx, markUnpublished, seqs)
+	return err
+}
+
 const outboxBacklog = `-- name: OutboxBacklog :one
 SELECT count(*) AS unpublished,
        count(blocked_until) AS blocked,
