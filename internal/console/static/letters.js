@@ -1,0 +1,69 @@
+// The dead letter queue.
+
+import * as api from "./api.js";
+import { copyable, el, keyedList, setText } from "./dom.js";
+import { clock } from "./format.js";
+import { toast, toastProblem } from "./toast.js";
+
+/** @param {HTMLElement} root */
+export function letters(root) {
+  const list = root.querySelector("#letters");
+  const empty = root.querySelector("#letters-empty");
+  const count = root.querySelector("#letters-count");
+  const rows = keyedList(list, (l) => String(l.sequence), row);
+  return {
+    update(state) {
+      const waiting = state.deadLetters.filter((l) => !l.replayed).length;
+      rows(state.deadLetters.map((l) => ({ ...l, mode: state.mode })));
+      empty.hidden = state.deadLetters.length > 0;
+      setText(count, state.deadLetters.length ? `${waiting} waiting` : "");
+    },
+  };
+}
+
+function row(letter) {
+  const replayed = el("span", { class: "chip", "data-status": "replayed" }, "replayed");
+  const button = el("button", {
+    type: "button", class: "button small", "aria-label": `Replay dead letter ${letter.sequence}`,
+    onclick: () => replay(button, letter.sequence),
+  }, "Replay");
+  const node = el("li", { class: "letter" },
+    el("details", {},
+      el("summary", {},
+        el("span", { class: "line" },
+          el("span", { class: "subject" }, letter.subject),
+          el("span", { class: "minor" }, `${letter.deliveries} ${letter.deliveries === 1 ? "delivery" : "deliveries"}`),
+          el("time", { class: "minor", datetime: letter.failedAt }, clock(letter.failedAt))),
+        el("span", { class: "reason" }, letter.error)),
+      el("dl", { class: "facts" },
+        ...fact("Letter", `#${letter.sequence}`),
+        ...(letter.eventId ? fact("Event", copyable(letter.eventId, "event id")) : []),
+        ...(letter.invoiceId ? fact("Invoice", el("a", { href: `#${letter.invoiceId}` }, letter.invoiceId)) : [])),
+      el("pre", { tabindex: "0", "aria-label": "Payload" }, pretty(letter.payload))),
+    el("div", { class: "letter-end" }, replayed, button));
+  return {
+    node,
+    update(now) {
+      replayed.hidden = !now.replayed;
+      button.hidden = now.replayed || now.mode !== "demo";
+    },
+  };
+}
+
+const fact = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
+
+function pretty(payload) {
+  try {
+    return JSON.stringify(JSON.parse(payload), null, 2);
+  } catch {
+    return payload;
+  }
+}
+
+async function replay(button, sequence) {
+  button.disabled = true;
+  const answer = await api.replayLetter(sequence);
+  button.disabled = false;
+  if (answer.ok) toast("ok", "Replayed", "It went back to the stream, under its own id.");
+  else toastProblem(answer);
+}
