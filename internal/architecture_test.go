@@ -64,13 +64,17 @@ var layers = []layer{
 		dir: "internal/devstack", // knows servers, not the service
 		may: []string{"github.com/jackc/pgx/v5", "github.com/nats-io/nats-server/v2", "github.com/redis/go-redis/v9"},
 	},
+	{
+		dir: "internal/browser", // knows pages, not ours
+		may: []string{"internal/devstack", "github.com/chromedp"},
+	},
 	{dir: "docs"},
 	{dir: "sql"},
 	{dir: "cmd", may: []string{anything}},
 }
 
 // notInService is what cmd/billing must not be built with.
-var notInService = []string{module + "internal/contract", module + "internal/devstack", "github.com/nats-io/nats-server", "testing"}
+var notInService = []string{module + "internal/browser", module + "internal/contract", module + "internal/devstack", "github.com/chromedp", "github.com/nats-io/nats-server", "testing"}
 
 // generic are the files that a team keeps when it replaces the business, so
 // none of them may speak of an invoice.

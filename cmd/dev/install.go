@@ -21,7 +21,10 @@ type program struct {
 var (
 	postgres = program{devstack.FindPostgres, "postgresql", "postgresql@17"}
 	redis    = program{devstack.FindRedis, "redis-server", "redis"}
-	programs = []program{postgres, redis}
+	chromium = program{devstack.FindChromium, "chromium", "google-chrome"} // for the tests of the console
+
+	// programs are what all that make does needs.
+	programs = []program{postgres, redis, chromium}
 )
 
 // install installs the programs that are missing, where it can.

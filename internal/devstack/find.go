@@ -79,3 +79,21 @@ func FindRedis() (string, error) {
 	}
 	return "", fmt.Errorf("redis-server: %w (looked in PATH)", ErrMissing)
 }
+
+// FindChromium returns the path of Chromium or Chrome.
+func FindChromium() (string, error) {
+	for _, name := range []string{
+		"chromium",
+		"chromium-browser",
+		"google-chrome",
+		"google-chrome-stable",
+		"chrome",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+		"/Applications/Chromium.app/Contents/MacOS/Chromium",
+	} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("chromium or google-chrome: %w (looked in PATH)", ErrMissing)
+}
