@@ -14,9 +14,9 @@ import (
 type Outbox interface {
 	// PublishBatch hands up to limit unpublished messages, oldest first, to
 	// publish, and marks those it acknowledged (a nil error at their index). While
-	// all are acknowledged and more wait, it may go on with the next so many. It
-	// returns how many messages it handed over in all. Meanwhile nobody else
-	// publishes what is in the same database: they get ErrBusy at once.
+	// all are acknowledged and there is a backlog, it may go on with larger
+	// batches, up to MaxBatch. It returns how many messages it handed over in all.
+	// Meanwhile nobody else publishes the same outbox: others get ErrBusy at once.
 	//
 	// A message whose error is Invalid can never be published: it is set aside
 	// together with the later messages of its aggregate, for an operator to see.
@@ -51,12 +51,13 @@ var ErrHeldBack = errors.New("held back behind an earlier event of its aggregate
 // two round trips more.
 const atomicFrom = 64
 
-// maxAtomic is how many messages a server takes as one atomic batch.
-const maxAtomic = 1000
+// MaxBatch is how many messages a batch has at most: a server takes no more as
+// one atomic batch.
+const MaxBatch = 1000
 
 // RelayOptions are the settings of a Relay; all are required.
 type RelayOptions struct {
-	BatchSize    int           // doubled while there is a backlog
+	BatchSize    int           // at most MaxBatch
 	PollInterval time.Duration // how often to look without being woken
 	BatchTimeout time.Duration // bounds one batch; must be below the stream's duplicate window
 }
@@ -81,10 +82,10 @@ func NewRelay(outbox Outbox, publisher Publisher, wake Signal, options RelayOpti
 // Run publishes until ctx ends. A batch that has begun is finished, within its
 // timeout.
 func (r *Relay) Run(ctx context.Context) {
-	failures, busy, limit := 0, 0, r.options.BatchSize
+	failures, busy := 0, 0
 	for ctx.Err() == nil {
 		wait := r.options.PollInterval
-		switch n, err := r.batch(ctx, limit); {
+		switch n, err := r.batch(ctx); {
 		case errors.Is(err, ErrBusy):
 			// What woke us may have been committed after the holder looked, so
 			// the outbox must be ours once before we may rest.
@@ -102,12 +103,10 @@ func (r *Relay) Run(ctx context.Context) {
 			// Not woken by commits: they are what waits.
 			r.pause(ctx, wait, nil)
 			continue
-		case n >= limit:
-			// A backlog: what a batch costs the server by itself is worth sharing.
-			failures, busy, limit = 0, 0, max(limit, min(2*r.options.BatchSize, maxAtomic))
-			continue
+		case n >= r.options.BatchSize:
+			wait = 0 // there may be more
 		}
-		failures, busy, limit = 0, 0, r.options.BatchSize
+		failures, busy = 0, 0
 		r.pause(ctx, wait, r.wake)
 	}
 }
@@ -122,14 +121,14 @@ func (r *Relay) pause(ctx context.Context, d time.Duration, wake Signal) {
 	}
 }
 
-// batch publishes one batch of up to limit messages and returns how many it was
-// handed. An error of any message is an error of the batch.
-func (r *Relay) batch(ctx context.Context, limit int) (int, error) {
+// batch publishes what the outbox hands over and returns how many messages that
+// were. An error of any message is an error of the batch.
+func (r *Relay) batch(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.BatchTimeout)
 	defer cancel()
-	start := time.Now()
 	var failed error
-	n, err := r.outbox.PublishBatch(ctx, limit, func(ctx context.Context, batch []Message) []error {
+	n, err := r.outbox.PublishBatch(ctx, r.options.BatchSize, func(ctx context.Context, batch []Message) []error {
+		start := time.Now()
 		outcomes := r.publish(ctx, batch)
 		for i, err := range outcomes {
 			switch {

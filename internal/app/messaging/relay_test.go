@@ -33,7 +33,7 @@ func TestNoFailureLetsAnEventOvertakeAnother(t *testing.T) {
 			BatchSize: rapid.IntRange(1, 100).Draw(t, "batch size"), PollInterval: time.Second, BatchTimeout: time.Second,
 		}, NoObserver{}, slog.New(slog.DiscardHandler))
 		for len(outbox.waiting) > 0 {
-			if _, err := relay.batch(context.Background(), relay.options.BatchSize); err != nil && fault.KindOf(err) != fault.Unavailable {
+			if _, err := relay.batch(context.Background()); err != nil && fault.KindOf(err) != fault.Unavailable {
 				t.Fatal(err)
 			}
 		}
@@ -50,15 +50,20 @@ func TestNoFailureLetsAnEventOvertakeAnother(t *testing.T) {
 type modelOutbox struct{ waiting []Message }
 
 func (o *modelOutbox) PublishBatch(ctx context.Context, limit int, publish func(context.Context, []Message) []error) (int, error) {
-	batch := o.waiting[:min(limit, len(o.waiting))]
-	var left []Message
-	for i, err := range publish(ctx, batch) {
-		if err != nil {
-			left = append(left, batch[i])
+	handed := 0
+	for full, acknowledged := true, true; full && acknowledged; limit *= 2 {
+		batch := o.waiting[:min(limit, len(o.waiting))]
+		var left []Message
+		for i, err := range publish(ctx, batch) {
+			if err != nil {
+				left = append(left, batch[i])
+			}
 		}
+		handed += len(batch)
+		full, acknowledged = len(batch) == limit, len(left) == 0
+		o.waiting = append(left, o.waiting[len(batch):]...)
 	}
-	o.waiting = append(left, o.waiting[len(batch):]...)
-	return len(batch), nil
+	return handed, nil
 }
 
 // unreliableStream loses messages, and acknowledgements of messages it has.

@@ -29,7 +29,7 @@ const (
 	maxBatchTimeout = 30 * time.Second
 	// maxHold is how long a transaction goes on with further batches. If it fails,
 	// all that it published is published again.
-	maxHold = 200 * time.Millisecond
+	maxHold = 250 * time.Millisecond
 	// blockPause is how long an event that the stream refuses is left alone.
 	blockPause = time.Minute
 )
@@ -92,6 +92,7 @@ func drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(
 		publishing.Go(func() { outcomes = publish(ctx, messages(batch)) })
 		rows = nil
 		if err = mark(ctx, queries, batch); err == nil && len(batch) == limit && time.Since(start) < maxHold {
+			limit = max(limit, min(2*limit, messaging.MaxBatch)) // each batch has a price of its own
 			rows, err = unpublished(ctx, queries, limit)
 		}
 		if err != nil {

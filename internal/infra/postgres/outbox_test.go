@@ -56,29 +56,33 @@ func TestOutboxForgetsNoEventBeforeItIsPublished(t *testing.T) {
 	}
 }
 
-// Batches follow each other in one transaction until one fails. It takes nothing
-// from those before it, and nothing after it is begun.
+// Batches follow each other in one transaction, each larger than the one before,
+// until one fails. That takes nothing from those before it, and ends it.
 func TestBacklogIsPublishedUpToTheFirstFailure(t *testing.T) {
 	b := setup(t)
-	for range 7 {
+	for range 8 {
 		_, err := b.issue(t.Context())
 		must(t, err)
 	}
-	var batches [][]string
-	n, err := b.outbox.PublishBatch(t.Context(), 2, func(_ context.Context, batch []messaging.Message) []error {
-		batches = append(batches, []string{batch[0].ID, batch[1].ID})
+	var handed []string
+	var sizes []int
+	n, err := b.outbox.PublishBatch(t.Context(), 1, func(_ context.Context, batch []messaging.Message) []error {
+		for _, m := range batch {
+			handed = append(handed, m.ID)
+		}
+		sizes = append(sizes, len(batch))
 		outcomes := make([]error, len(batch))
-		if len(batches) == 3 {
-			outcomes[0] = errStreamAway
+		if len(sizes) == 3 {
+			outcomes[1] = errStreamAway
 		}
 		return outcomes
 	})
 	must(t, err)
-	if n != 6 || len(batches) != 3 {
-		t.Fatalf("handed over %d messages in the batches %v", n, batches)
+	if n != 7 || !slices.Equal(sizes, []int{1, 2, 4}) {
+		t.Fatalf("handed over %d messages in batches of %v", n, sizes)
 	}
-	if left := b.publish(t, published); len(left) != 2 || left[0] != batches[2][0] || slices.Contains(slices.Concat(batches...), left[1]) {
-		t.Errorf("after %v, left were %v", batches, left)
+	if left := b.publish(t, published); len(left) != 2 || left[0] != handed[4] || slices.Contains(handed, left[1]) {
+		t.Errorf("after %v, left were %v", handed, left)
 	}
 }
 
