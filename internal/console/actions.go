@@ -33,7 +33,7 @@ func (c *Console) resume(w http.ResponseWriter, _ *http.Request) error {
 // replay is POST /console/letters/{sequence}/replay.
 func (c *Console) replay(w http.ResponseWriter, r *http.Request) error {
 	sequence, err := strconv.ParseUint(chi.URLParam(r, "sequence"), 10, 64)
-	if err != nil {
+	if err != nil || sequence == 0 {
 		return errNoLetter
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), actionTimeout)

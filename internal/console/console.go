@@ -13,7 +13,6 @@ import (
 
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
-	"github.com/winaity/billing/internal/domain/fault"
 	httpapi "github.com/winaity/billing/internal/http"
 )
 
@@ -73,7 +72,6 @@ type Console struct {
 	Options
 	messaging.NoObserver // of what the page does not show
 
-	assets     map[string]asset
 	meter      meter
 	deliveries deliveries
 	positions  positions
@@ -88,7 +86,6 @@ var _ messaging.Observer = (*Console)(nil)
 func New(o Options) *Console {
 	return &Console{
 		Options:   o,
-		assets:    assets(),
 		positions: positions{stream: o.Stream, known: make(map[string]lookup)},
 		relay:     gate{wake: o.Wake},
 		feed:      newFeed(),
@@ -98,8 +95,9 @@ func New(o Options) *Console {
 
 // Routes adds the console to the routes of the API.
 func (c *Console) Routes(r chi.Router) {
-	r.Get("/", httpapi.Handle(c.page))
-	r.Get("/console/{file}", httpapi.Handle(c.file))
+	for _, a := range assets() {
+		r.Method(http.MethodGet, a.path, a)
+	}
 	r.Get("/console/stream", httpapi.Handle(c.stream))
 	if c.Mode != Demo {
 		return
@@ -127,5 +125,3 @@ func (c *Console) Run(ctx context.Context) {
 
 // End ends all streams, so that a server that shuts down need not wait for them.
 func (c *Console) End() { c.feed.end() }
-
-var errNotFound = fault.New(fault.NotFound, "not-found", "There is nothing at this path.")

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"path"
 	"time"
-
-	"github.com/go-chi/chi/v5"
 )
 
 //go:embed static
@@ -30,23 +28,28 @@ var contentTypes = map[string]string{
 	".woff2": "font/woff2",
 }
 
-// asset is one file of the page, as it is served.
+// asset is a file of the page, as it is served.
 type asset struct {
-	name    string
-	content []byte
-	tag     string // ETag
+	path, contentType string
+	content           []byte
+	tag               string // ETag
 }
 
-// assets returns the files of the page by their name.
-func assets() map[string]asset {
+// assets returns the files of the page. Each has a route of its own, so that what
+// is no file is nothing at all, with any method.
+func assets() []asset {
 	entries, err := fs.ReadDir(embedded, "static")
 	must(err)
-	files := make(map[string]asset, len(entries))
-	for _, entry := range entries {
-		content, err := embedded.ReadFile("static/" + entry.Name())
+	files := make([]asset, len(entries))
+	for i, entry := range entries {
+		name := entry.Name()
+		content, err := embedded.ReadFile("static/" + name)
 		must(err)
 		sum := sha256.Sum256(content)
-		files[entry.Name()] = asset{entry.Name(), content, `"` + hex.EncodeToString(sum[:16]) + `"`}
+		files[i] = asset{"/console/" + name, contentTypes[path.Ext(name)], content, `"` + hex.EncodeToString(sum[:16]) + `"`}
+		if name == "index.html" {
+			files[i].path = "/"
+		}
 	}
 	return files
 }
@@ -57,27 +60,13 @@ func must(err error) {
 	}
 }
 
-// page is GET /.
-func (c *Console) page(w http.ResponseWriter, r *http.Request) error {
-	return c.serve(w, r, "index.html")
-}
-
-// file is GET /console/{file}.
-func (c *Console) file(w http.ResponseWriter, r *http.Request) error {
-	return c.serve(w, r, chi.URLParam(r, "file"))
-}
-
-func (c *Console) serve(w http.ResponseWriter, r *http.Request, name string) error {
-	a, ok := c.assets[name]
-	if !ok {
-		return errNotFound
-	}
+// ServeHTTP implements http.Handler.
+func (a asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Type", contentTypes[path.Ext(name)])
+	h.Set("Content-Type", a.contentType)
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-cache") // asks, by the ETag, whether it is the same binary's
+	h.Set("Cache-Control", "no-cache") // it asks, by the tag, whether the binary is still the same
 	h.Set("ETag", a.tag)
-	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(a.content))
-	return nil
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/winaity/billing/internal/infra/postgres"
 )
 
@@ -65,16 +67,7 @@ func TestPurgeReadsNoMoreThanAChunk(t *testing.T) {
 		SELECT FROM idempotency_keys WHERE created_at > now() - interval '1 day' FOR UPDATE`)
 	must(t, err)
 
-	// One connection, which knows what it has read.
-	pool, err := postgres.Open(t.Context(), b.url+"&pool_max_conns=1")
-	must(t, err)
-	t.Cleanup(pool.Close)
-	read := func(table string) (rows int64) {
-		_, err := pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()")
-		must(t, err)
-		must(t, pool.QueryRow(t.Context(), "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = $1", table).Scan(&rows))
-		return rows
-	}
+	pool, read := b.reading(t)
 	r := postgres.NewRetention(pool)
 	for table, purge := range map[string]func(context.Context, time.Duration, int) (int64, error){
 		"outbox": r.PurgeOutbox, "inbox": r.PurgeInbox, "idempotency_keys": r.PurgeAnswers,
@@ -88,5 +81,20 @@ func TestPurgeReadsNoMoreThanAChunk(t *testing.T) {
 				t.Errorf("%s: read %d rows to purge %d", table, n, want)
 			}
 		}
+	}
+}
+
+// reading returns a pool of one connection, and what tells how many rows of a
+// table that has read.
+func (b *bench) reading(t *testing.T) (pool *pgxpool.Pool, read func(table string) int64) {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), b.url+"&pool_max_conns=1")
+	must(t, err)
+	t.Cleanup(pool.Close)
+	return pool, func(table string) (rows int64) {
+		_, err := pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()")
+		must(t, err)
+		must(t, pool.QueryRow(t.Context(), "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = $1", table).Scan(&rows))
+		return rows
 	}
 }

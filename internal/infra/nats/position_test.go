@@ -1,0 +1,84 @@
+package natsbus
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/winaity/billing/internal/domain/fault"
+)
+
+func TestPositionOfAMessage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	publisher, err := NewPublisher(b.Conn, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(first, n int) {
+		t.Helper()
+		if err := publisher.PublishAtomically(timeout(t), messages(first, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1, positionReach) // too much to look through
+	since := time.Now()
+	b.put(t, "of another subject", nil)
+	put(positionReach+1, 3)
+
+	sequence, storedAt, err := b.Position(timeout(t), otherSubject, "evt_502", since)
+	if err != nil || sequence != positionReach+3 || storedAt.Before(since) || time.Since(storedAt) > patience {
+		t.Errorf("got %d at %s, %v", sequence, storedAt, err)
+	}
+	for id, since := range map[string]time.Time{
+		"evt_502": since.Add(-patience), // out of reach
+		"evt_499": since,                // it was before
+		"evt_0":   since,                // never was
+		"evt_501": time.Now().Add(patience),
+	} {
+		if sequence, _, err := b.Position(timeout(t), otherSubject, id, since); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: got %d, %v", id, sequence, err)
+		}
+	}
+	b.restart(t, func() {
+		if _, _, err := b.Position(timeout(t), otherSubject, "evt_502", since); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("while NATS is away: %v", err)
+		}
+		if _, err := b.Lag(timeout(t)); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("while NATS is away: %v", err)
+		}
+	})
+}
+
+func TestLagCountsWhatIsNotHandled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lag := func() int {
+		t.Helper()
+		n, err := b.Lag(timeout(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for range 3 {
+		b.put(t, "payload", nil)
+	}
+	if n := lag(); n != 3 {
+		t.Errorf("%d of 3 messages that were not delivered", n)
+	}
+	d := b.next(t)
+	if n := lag(); n != 3 {
+		t.Errorf("%d of 3 messages, one of which is in hand", n)
+	}
+	if err := d.Ack(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "lag", func(ctx context.Context) error {
+		if n, err := b.Lag(ctx); err != nil || n != 2 {
+			return fmt.Errorf("%d, %w", n, err)
+		}
+		return nil
+	})
+}
