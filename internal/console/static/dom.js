@@ -70,6 +70,27 @@ export function keyedList(parent, key, create) {
   };
 }
 
+/**
+ * Does what a button is for, once at a time. The button keeps the focus, which
+ * it would lose if it were disabled.
+ */
+export async function whileBusy(button, job) {
+  if (button.hasAttribute("aria-busy")) return;
+  button.setAttribute("aria-busy", "true");
+  try {
+    await job();
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+}
+
+/** Hides or shows an element; the focus, if it was inside, goes to another. */
+export function hide(node, hidden, heir) {
+  const had = hidden && node.contains(document.activeElement);
+  node.hidden = hidden;
+  if (had) heir.focus();
+}
+
 /** A button that shows the end of an id and copies all of it. */
 export function copyable(id, label = "") {
   const text = el("span", {}, short(id));

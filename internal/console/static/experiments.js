@@ -1,7 +1,7 @@
 // The experiments: what people ask about, one button each.
 
 import * as api from "./api.js";
-import { copyable, el, setText } from "./dom.js";
+import { copyable, el, setText, whileBusy } from "./dom.js";
 import { duration } from "./format.js";
 import { toggleRelay } from "./header.js";
 
@@ -24,13 +24,7 @@ export function experiments(root) {
   }
 
   function onClick(name, run) {
-    button(name).addEventListener("click", async (event) => {
-      const clicked = event.currentTarget;
-      if (clicked.getAttribute("aria-busy")) return;
-      clicked.setAttribute("aria-busy", "true");
-      await run();
-      clicked.removeAttribute("aria-busy");
-    });
+    button(name).addEventListener("click", ({ currentTarget }) => whileBusy(currentTarget, run));
   }
 
   onClick("same", async () => {

@@ -2,7 +2,7 @@
 // what is wrong.
 
 import * as api from "./api.js";
-import { el, keyedList, setAttribute, setText } from "./dom.js";
+import { el, keyedList, setAttribute, setText, whileBusy } from "./dom.js";
 import { toast, toastProblem } from "./toast.js";
 
 const CONNECTION = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" };
@@ -26,7 +26,7 @@ export function header() {
   let status = "connecting";
   let state = null;
 
-  button.addEventListener("click", () => toggleRelay(state.relay));
+  button.addEventListener("click", () => whileBusy(button, () => toggleRelay(state.relay)));
 
   function warn() {
     const away = state?.dependencies.filter((d) => !d.up) ?? [];

@@ -1,7 +1,7 @@
 // The list of the newest invoices, with what can be done to them.
 
 import * as api from "./api.js";
-import { el, keyedList, setAttribute, setText } from "./dom.js";
+import { el, hide, keyedList, setAttribute, setText, whileBusy } from "./dom.js";
 import { clock, money } from "./format.js";
 import { toast, toastProblem } from "./toast.js";
 
@@ -62,7 +62,7 @@ function row(invoice, first) {
       const made = now.receipt ?? now.creditNote;
       setText(document, made?.number ?? (now.status === "issued" ? "" : now.status === "paid" ? "receipt …" : "credit note …"));
       document.classList.toggle("pending", !made);
-      actions.hidden = now.mode !== "demo" || now.status !== "issued";
+      hide(actions, now.mode !== "demo" || now.status !== "issued", link);
     },
   };
 }
@@ -71,15 +71,13 @@ function row(invoice, first) {
 export function commandButtons(invoice) {
   const button = (text, name, command) => el("button", {
     type: "button", class: "button small", "aria-label": `${text} ${invoice.invoiceNumber}`, "data-command": name,
-    onclick: (event) => run(event.currentTarget, invoice, name, command),
+    onclick: ({ currentTarget }) => whileBusy(currentTarget, () => run(invoice, name, command)),
   }, text);
   return el("span", { class: "actions" }, button("Pay", "paid", api.pay), button("Cancel", "cancelled", api.cancel));
 }
 
-async function run(button, invoice, done, command) {
-  button.disabled = true;
+async function run(invoice, done, command) {
   const answer = await command(invoice.id);
-  button.disabled = false;
   if (answer.ok) toast("ok", `${invoice.invoiceNumber} is ${done}`, `${answer.status} in ${answer.tookMs.toFixed(0)} ms`);
   else toastProblem(answer);
 }

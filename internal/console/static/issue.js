@@ -2,7 +2,7 @@
 // problem document has a JSON pointer for each field.
 
 import * as api from "./api.js";
-import { setAttribute, setText } from "./dom.js";
+import { setAttribute, setText, whileBusy } from "./dom.js";
 import { toMinor } from "./format.js";
 import { toast, toastProblem } from "./toast.js";
 
@@ -13,9 +13,12 @@ import { toast, toastProblem } from "./toast.js";
 export function issueForm(form, select) {
   const button = form.querySelector("[type=submit]");
 
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (button.disabled) return;
+    whileBusy(button, send);
+  });
+
+  async function send() {
     showErrors(form, []);
     let draft;
     try {
@@ -24,9 +27,7 @@ export function issueForm(form, select) {
       showErrors(form, [{ pointer: "/amount", detail: error.message }]);
       return;
     }
-    button.disabled = true;
     const answer = await api.issue(draft);
-    button.disabled = false;
     if (answer.ok) {
       toast("ok", `${answer.json.invoiceNumber} is issued`, `${answer.status} in ${answer.tookMs.toFixed(0)} ms`);
       select(answer.json.id);
@@ -35,7 +36,7 @@ export function issueForm(form, select) {
     } else {
       toastProblem(answer);
     }
-  });
+  }
 
   form.addEventListener("input", (event) => {
     for (const error of form.querySelectorAll(".error")) {

@@ -1,7 +1,7 @@
 // The dead letter queue.
 
 import * as api from "./api.js";
-import { copyable, el, keyedList, setText } from "./dom.js";
+import { copyable, el, hide, keyedList, setText, whileBusy } from "./dom.js";
 import { clock } from "./format.js";
 import { toast, toastProblem } from "./toast.js";
 
@@ -25,7 +25,7 @@ function row(letter) {
   const replayed = el("span", { class: "chip", "data-status": "replayed" }, "replayed");
   const button = el("button", {
     type: "button", class: "button small", "aria-label": `Replay dead letter ${letter.sequence}`,
-    onclick: () => replay(button, letter.sequence),
+    onclick: () => whileBusy(button, () => replay(letter.sequence)),
   }, "Replay");
   const node = el("li", { class: "letter" },
     el("details", {},
@@ -45,7 +45,7 @@ function row(letter) {
     node,
     update(now) {
       replayed.hidden = !now.replayed;
-      button.hidden = now.replayed || now.mode !== "demo";
+      hide(button, now.replayed || now.mode !== "demo", node.querySelector("summary"));
     },
   };
 }
@@ -60,10 +60,8 @@ function pretty(payload) {
   }
 }
 
-async function replay(button, sequence) {
-  button.disabled = true;
+async function replay(sequence) {
   const answer = await api.replayLetter(sequence);
-  button.disabled = false;
   if (answer.ok) toast("ok", "Replayed", "It went back to the stream, under its own id.");
   else toastProblem(answer);
 }

@@ -2,7 +2,7 @@
 // effect on a scale of time.
 
 import { chains, stations } from "./chains.js";
-import { copyable, el, keyedList, setAttribute, setText } from "./dom.js";
+import { copyable, el, hide, keyedList, setAttribute, setText } from "./dom.js";
 import { clock, day, duration, money, preciseClock } from "./format.js";
 import { commandButtons } from "./invoices.js";
 
@@ -77,7 +77,7 @@ function invoiceView(invoice, slot) {
       el("p", { class: "took" }, total, totalLabel)),
     line.node, list);
 
-  const offer = () => { actions.hidden = mode !== "demo" || status !== "issued"; };
+  const offer = () => { hide(actions, mode !== "demo" || status !== "issued", slot.closest("section")); };
   return {
     node,
     mode(now) {
