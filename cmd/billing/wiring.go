@@ -97,10 +97,24 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		return nil, err
 	}
 	s.onClose(func() { _ = cache.Close() }) // nothing in it is worth waiting for
-	observer := metrics.New()
-
 	outbox, retention, letters := postgres.NewOutbox(pool), postgres.NewRetention(pool), natsbus.NewDeadLetters(bus, log)
+	handlers := invoicing.Handlers()
+	subjects := slices.Sorted(maps.Keys(handlers))
+	checks := []httpapi.Check{
+		{Name: "postgres", Required: true, Probe: pool.Ping},
+		{Name: "nats", Probe: bus.Ready},
+		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
+	}
+
+	observer := metrics.New(metrics.Labels{Commands: invoicing.CommandNames, Outcomes: invoicing.CommandOutcomes, Subjects: subjects})
 	observer.WatchBacklog(outbox.Backlog)
+	observer.WatchLag(bus.Lag)
+	observer.WatchDeadLetters(letters.Waiting)
+	observer.WatchPool(func() metrics.PoolStats { return pool.Stat() })
+	for _, check := range checks {
+		observer.WatchDependency(check.Name, check.Probe)
+	}
+
 	reader := postgres.NewReader(pool)
 	p := ports{
 		store:     postgres.NewStore(pool, wake),
@@ -116,13 +130,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		wrap(&p)
 	}
 
-	handlers := invoicing.Handlers()
 	queries := invoicing.NewQueries(p.reader)
-	checks := []httpapi.Check{
-		{Name: "postgres", Required: true, Probe: pool.Ping},
-		{Name: "nats", Probe: bus.Ready},
-		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
-	}
 	told := audience{messaging.Observers{observer}, observer.Request}
 	consoleRoutes := s.addConsole(console.Options{
 		Mode:         c.Console,
@@ -134,7 +142,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		Publisher:    p.publisher,
 		Wake:         wake,
 		Dependencies: checks,
-		Consumed:     slices.Collect(maps.Keys(handlers)),
+		Consumed:     subjects,
 	}, &p, &told)
 
 	relay := messaging.NewRelay(p.outbox, p.publisher, wake, messaging.RelayOptions{
@@ -172,14 +180,14 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		Replicas:   c.StreamReplicas,
 		MaxDeliver: c.ConsumerMaxDeliver,
 		AckWait:    c.ConsumerAckWait,
-		Subjects:   slices.Sorted(maps.Keys(handlers)),
+		Subjects:   subjects,
 	})
 	s.ensureTopology = func(ctx context.Context) error { return bus.Ensure(ctx, topology) }
 	s.keepTopology = func(ctx context.Context) error { return bus.KeepTopology(ctx, topology) }
 	s.api = httpapi.New(httpapi.Options{
-		Commands:       invoicing.NewCommands(p.store, time.Now),
+		Commands:       invoicing.NewCommands(p.store, time.Now, observer.Command),
 		Queries:        queries,
-		Guard:          idempotency.NewGuard(p.answers, 2*requestTimeout, messaging.NewToken, log),
+		Guard:          idempotency.NewGuard(p.answers, 2*requestTimeout, messaging.NewToken, observer, log),
 		Checks:         checks,
 		Draining:       s.draining.Load,
 		Metrics:        observer.Handler(),

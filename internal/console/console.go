@@ -38,8 +38,8 @@ type Stream interface {
 	// Position returns where the stream has an event that was published after
 	// since. If it has not, or not near since, the error is NotFound.
 	Position(ctx context.Context, subject, id string, since time.Time) (sequence uint64, storedAt time.Time, err error)
-	// Lag returns how many events the service has yet to handle.
-	Lag(ctx context.Context) (int, error)
+	// Lag returns how far the service is behind.
+	Lag(ctx context.Context) (messaging.Lag, error)
 }
 
 // Letters are the dead letters.

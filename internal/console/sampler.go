@@ -40,7 +40,8 @@ func (c *Console) sample(ctx context.Context, backlog *backlogGauge) sample {
 	all.Go(func() { s.Backlog, s.OldestAgeSeconds = backlog.read(ctx, c) })
 	all.Go(func() {
 		if lag, err := c.Stream.Lag(ctx); err == nil {
-			s.ConsumerLag = &lag
+			unanswered := lag.Pending + lag.AckPending
+			s.ConsumerLag = &unanswered
 		}
 	})
 	all.Go(func() {

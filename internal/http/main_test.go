@@ -37,9 +37,9 @@ var silent = slog.New(slog.DiscardHandler)
 // as far as the database, or that want it away. Each test puts what it needs.
 func newAPI(change func(*httpapi.Options)) http.Handler {
 	o := httpapi.Options{
-		Commands: invoicing.NewCommands(storeFunc(func(context.Context) error { return errAway }), time.Now),
+		Commands: invoicing.NewCommands(storeFunc(func(context.Context) error { return errAway }), time.Now, unobserved),
 		Queries:  invoicing.NewQueries(readerFunc(func(context.Context) error { return errAway })),
-		Guard:    idempotency.NewGuard(noCache{}, time.Minute, func() string { return messaging.NewID("") }, silent),
+		Guard:    idempotency.NewGuard(noCache{}, time.Minute, func() string { return messaging.NewID("") }, noObserver{}, silent),
 		Checks:   []httpapi.Check{{Name: "postgres", Required: true, Probe: up}},
 		Draining: func() bool { return false },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -71,7 +71,7 @@ func newAPIOnPostgres(t *testing.T, change func(*httpapi.Options)) http.Handler 
 	}
 	t.Cleanup(pool.Close)
 	return newAPI(func(o *httpapi.Options) {
-		o.Commands = invoicing.NewCommands(postgres.NewStore(pool, messaging.NewSignal()), time.Now)
+		o.Commands = invoicing.NewCommands(postgres.NewStore(pool, messaging.NewSignal()), time.Now, unobserved)
 		o.Queries = invoicing.NewQueries(postgres.NewReader(pool))
 		if change != nil {
 			change(o)
@@ -98,6 +98,13 @@ func (f readerFunc) List(ctx context.Context, _ invoicing.Filter, _ *invoicing.P
 }
 
 // noCache is the fast path while it is away: what is kept is kept by Postgres.
+func unobserved(string, string) {}
+
+type noObserver struct{}
+
+func (noObserver) Keyed(idempotency.Outcome) {}
+func (noObserver) CacheFailed()              {}
+
 type noCache struct{}
 
 func (noCache) Begin(context.Context, idempotency.Request, string, time.Duration) (*idempotency.Answer, error) {

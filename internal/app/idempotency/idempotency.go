@@ -8,6 +8,7 @@ package idempotency
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -65,18 +66,40 @@ var (
 	ErrReused   = fault.New(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for another request.")
 )
 
+// Outcome is how a keyed command ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Fresh    Outcome = "fresh"     // it had its effect, and the answer is kept
+	Replayed Outcome = "replayed"  // it got the answer of the first time
+	InFlight Outcome = "in_flight" // turned away: ErrInFlight
+	Reused   Outcome = "reused"    // turned away: ErrReused
+	Failed   Outcome = "failed"    // it failed, and nothing is kept
+)
+
+// Observer is told what happens, so that it can be measured. Its methods return
+// at once and are safe for concurrent use.
+type Observer interface {
+	// Keyed reports how a keyed command ended.
+	Keyed(o Outcome)
+	// CacheFailed reports that the cache was away.
+	CacheFailed()
+}
+
 // Guard runs keyed commands.
 type Guard struct {
-	cache Cache
-	lease time.Duration
-	newID func() string
-	log   *slog.Logger
+	cache    Cache
+	lease    time.Duration
+	newID    func() string
+	observer Observer
+	log      *slog.Logger
 }
 
 // NewGuard returns a Guard. A command must end before lease does; newID makes
 // the tokens by which a guard knows its own claims.
-func NewGuard(cache Cache, lease time.Duration, newID func() string, log *slog.Logger) *Guard {
-	return &Guard{cache, lease, newID, log}
+func NewGuard(cache Cache, lease time.Duration, newID func() string, observer Observer, log *slog.Logger) *Guard {
+	return &Guard{cache, lease, newID, observer, log}
 }
 
 // Do returns the cached answer for r, or runs the command. The command itself
@@ -85,6 +108,27 @@ func (g *Guard) Do(ctx context.Context, r Request, command func(context.Context)
 	if !r.Keyed() {
 		return command(ctx)
 	}
+	answer, err := g.do(ctx, r, command)
+	g.observer.Keyed(outcomeOf(answer, err))
+	return answer, err
+}
+
+func outcomeOf(a Answer, err error) Outcome {
+	switch {
+	case errors.Is(err, ErrInFlight):
+		return InFlight
+	case errors.Is(err, ErrReused):
+		return Reused
+	case err != nil:
+		return Failed
+	case a.Replayed:
+		return Replayed
+	default:
+		return Fresh
+	}
+}
+
+func (g *Guard) do(ctx context.Context, r Request, command func(context.Context) (Answer, error)) (Answer, error) {
 	owner := g.newID()
 	known, err := g.cache.Begin(ctx, r, owner, g.lease)
 	switch {
@@ -108,6 +152,7 @@ func (g *Guard) Do(ctx context.Context, r Request, command func(context.Context)
 
 func (g *Guard) ignore(ctx context.Context, action string, err error) {
 	if err != nil {
+		g.observer.CacheFailed()
 		g.log.WarnContext(ctx, "idempotency goes on without its fast path", "action", action, "error", err)
 	}
 }

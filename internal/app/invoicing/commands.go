@@ -60,19 +60,40 @@ type Reply struct {
 // Commands changes invoices. Each command is one transaction: the invoice, its
 // events and the kept answer are committed together or not at all.
 type Commands struct {
-	store Store
-	now   func() time.Time
+	store   Store
+	now     func() time.Time
+	observe Observer
 }
 
 // NewCommands returns the commands on store. now dates what is not dated by a
 // number.
-func NewCommands(store Store, now func() time.Time) *Commands {
-	return &Commands{store, now}
+func NewCommands(store Store, now func() time.Time, observe Observer) *Commands {
+	return &Commands{store, now, observe}
 }
+
+// Observer is told of each command that was run, and how it ended: by one of
+// CommandOutcomes, or by the kind of its error.
+type Observer func(command, outcome string)
+
+const (
+	issue  = "issue"
+	pay    = "pay"
+	cancel = "cancel"
+
+	changed   = "changed"
+	unchanged = "unchanged" // it asked for what was so already
+	replayed  = "replayed"  // it got the answer that was kept for its key
+)
+
+// What an Observer hears of.
+var (
+	CommandNames    = []string{issue, pay, cancel}
+	CommandOutcomes = []string{changed, unchanged, replayed}
+)
 
 // Issue issues a new invoice.
 func (c *Commands) Issue(ctx context.Context, cmd Issue, reply Reply) (idempotency.Answer, error) {
-	return c.run(ctx, reply, func(tx Tx) (*invoice.Invoice, error) {
+	return c.run(ctx, issue, reply, func(tx Tx) (*invoice.Invoice, error) {
 		number, err := tx.NextNumber(ctx, invoice.Series)
 		if err != nil {
 			return nil, err
@@ -88,14 +109,14 @@ func (c *Commands) Issue(ctx context.Context, cmd Issue, reply Reply) (idempoten
 
 // Pay settles an invoice.
 func (c *Commands) Pay(ctx context.Context, cmd Pay, reply Reply) (idempotency.Answer, error) {
-	return c.change(ctx, cmd.InvoiceID, cmd.Expect, reply, func(i *invoice.Invoice) error {
+	return c.change(ctx, pay, cmd.InvoiceID, cmd.Expect, reply, func(i *invoice.Invoice) error {
 		return i.Pay(cmd.Reference, c.instant())
 	})
 }
 
 // Cancel cancels an invoice.
 func (c *Commands) Cancel(ctx context.Context, cmd Cancel, reply Reply) (idempotency.Answer, error) {
-	return c.change(ctx, cmd.InvoiceID, cmd.Expect, reply, func(i *invoice.Invoice) error {
+	return c.change(ctx, cancel, cmd.InvoiceID, cmd.Expect, reply, func(i *invoice.Invoice) error {
 		return i.Cancel(cmd.Reason, c.instant())
 	})
 }
@@ -104,8 +125,8 @@ func (c *Commands) Cancel(ctx context.Context, cmd Cancel, reply Reply) (idempot
 func (c *Commands) instant() time.Time { return c.now().UTC().Truncate(time.Microsecond) }
 
 // change runs a command on an invoice that exists.
-func (c *Commands) change(ctx context.Context, id string, expect Precondition, reply Reply, command func(*invoice.Invoice) error) (idempotency.Answer, error) {
-	return c.run(ctx, reply, func(tx Tx) (*invoice.Invoice, error) {
+func (c *Commands) change(ctx context.Context, name, id string, expect Precondition, reply Reply, command func(*invoice.Invoice) error) (idempotency.Answer, error) {
+	return c.run(ctx, name, reply, func(tx Tx) (*invoice.Invoice, error) {
 		i, err := tx.Invoice(ctx, id)
 		if err != nil {
 			return nil, err
@@ -118,8 +139,9 @@ func (c *Commands) change(ctx context.Context, id string, expect Precondition, r
 }
 
 // run is the frame of every command: recall or run, save, answer.
-func (c *Commands) run(ctx context.Context, reply Reply, command func(Tx) (*invoice.Invoice, error)) (idempotency.Answer, error) {
+func (c *Commands) run(ctx context.Context, name string, reply Reply, command func(Tx) (*invoice.Invoice, error)) (idempotency.Answer, error) {
 	var answer idempotency.Answer
+	var outcome string
 	err := c.store.Atomically(ctx, func(tx Tx) error {
 		if reply.To.Keyed() {
 			known, err := tx.Recall(ctx, reply.To)
@@ -128,7 +150,7 @@ func (c *Commands) run(ctx context.Context, reply Reply, command func(Tx) (*invo
 			}
 			if known != nil {
 				answer = *known
-				answer.Replayed = true
+				answer.Replayed, outcome = true, replayed
 				return nil
 			}
 		}
@@ -138,8 +160,10 @@ func (c *Commands) run(ctx context.Context, reply Reply, command func(Tx) (*invo
 		}
 		view := View{Snapshot: i.Snapshot()}
 		if i.Changed() {
+			outcome = changed
 			err = tx.SaveInvoice(ctx, i)
 		} else {
+			outcome = unchanged
 			view.Documents, err = tx.Documents(ctx, view.ID)
 		}
 		if err != nil {
@@ -154,7 +178,9 @@ func (c *Commands) run(ctx context.Context, reply Reply, command func(Tx) (*invo
 		return nil
 	})
 	if err != nil {
+		c.observe(name, fault.KindOf(err).String())
 		return idempotency.Answer{}, err
 	}
+	c.observe(name, outcome)
 	return answer, nil
 }

@@ -30,6 +30,12 @@ type Backlog struct {
 	Blocked   int64         // of those, that the stream refuses for good
 }
 
+// Lag is how far a consumer is behind its stream.
+type Lag struct {
+	Pending    int // messages that were not delivered yet
+	AckPending int // messages that were delivered, and wait for their answer or their next delivery
+}
+
 // DeliveryReport says what became of a delivery.
 type DeliveryReport struct {
 	Subject     string

@@ -2,9 +2,10 @@
 package metrics
 
 import (
-	"context"
 	"net/http"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,36 +13,68 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/messaging"
+	"github.com/winaity/billing/internal/domain/fault"
 )
 
-// Metrics implements messaging.Observer. It is safe for concurrent use.
+// Metrics implements messaging.Observer and idempotency.Observer. It is safe for
+// concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
+	subjects map[string]bool // that are consumed
 
-	requests     *prometheus.HistogramVec
-	published    prometheus.Counter
-	unpublished  prometheus.Counter
-	batchSize    prometheus.Histogram
-	publishDelay prometheus.Histogram
-	deliveries   *prometheus.CounterVec
-	redeliveries prometheus.Counter
-	handling     prometheus.Histogram
-	duplicates   *prometheus.CounterVec
-	claimsFailed prometheus.Counter
+	requests      *prometheus.HistogramVec
+	commands      *prometheus.CounterVec
+	keyed         *prometheus.CounterVec
+	cacheFailures prometheus.Counter
+	published     prometheus.Counter
+	unpublished   prometheus.Counter
+	batchSize     prometheus.Histogram
+	publishDelay  prometheus.Histogram
+	deliveries    *prometheus.CounterVec
+	redeliveries  prometheus.Counter
+	handling      *prometheus.HistogramVec
+	duplicates    *prometheus.CounterVec
+	claimFailures prometheus.Counter
 }
 
+// Labels are the values of labels that only the service knows. With them, each
+// series is there from the start: a counter that appeared with its first event
+// would hide that one from every rate.
+type Labels struct {
+	Commands []string
+	Outcomes []string // of commands that did not fail
+	Subjects []string // that are consumed
+}
+
+// otherSubject is the label of a subject that nobody announced.
+const otherSubject = "other"
+
+// layers are the values of the label by what each layer is made of.
+var layers = map[messaging.Layer]string{messaging.LayerClaim: "redis", messaging.LayerInbox: "postgres"}
+
 // New returns Metrics with a registry of their own.
-func New() *Metrics {
+func New(labels Labels) *Metrics {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newBuildInfo())
 	factory := promauto.With(registry)
 	quick := prometheus.ExponentialBuckets(0.00025, 2, 16) // 0.25 ms to 8 s
-	return &Metrics{
+	m := &Metrics{
 		registry: registry,
+		subjects: make(map[string]bool),
 		requests: factory.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "billing_http_request_duration_seconds", Help: "HTTP requests by route and status.", Buckets: quick,
+			Name: "billing_http_request_duration_seconds", Help: "HTTP requests by route and status; 0 if the connection broke before the answer.", Buckets: quick,
 		}, []string{"method", "route", "status"}),
+		commands: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "billing_commands_total", Help: "Commands that were run, by what became of them. One that the idempotency cache answers is not run.",
+		}, []string{"command", "outcome"}),
+		keyed: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "billing_idempotency_requests_total", Help: "Commands with an Idempotency-Key, by what the key did.",
+		}, []string{"outcome"}),
+		cacheFailures: factory.NewCounter(prometheus.CounterOpts{
+			Name: "billing_idempotency_cache_failures_total", Help: "Steps that failed because the idempotency cache was away.",
+		}),
 		published: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_outbox_published_total", Help: "Events that the stream acknowledged.",
 		}),
@@ -52,7 +85,7 @@ func New() *Metrics {
 			Name: "billing_outbox_batch_size", Help: "Events in a batch of the relay.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 		publishDelay: factory.NewHistogram(prometheus.HistogramOpts{
-			Name: "billing_outbox_publish_delay_seconds", Help: "From the recording of an event to the stream's acknowledgement.", Buckets: prometheus.ExponentialBuckets(0.00025, 2, 20),
+			Name: "billing_outbox_publish_delay_seconds", Help: "From the recording of an event, in its transaction, to the stream's acknowledgement.", Buckets: prometheus.ExponentialBuckets(0.00025, 2, 20),
 		}),
 		deliveries: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "billing_consumer_deliveries_total", Help: "Deliveries by outcome; parked ones are dead letters.",
@@ -60,27 +93,88 @@ func New() *Metrics {
 		redeliveries: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_consumer_redeliveries_total", Help: "Deliveries after the first of their message.",
 		}),
-		handling: factory.NewHistogram(prometheus.HistogramOpts{
-			Name: "billing_consumer_handling_duration_seconds", Help: "From a delivery to its answer.", Buckets: quick,
-		}),
+		handling: factory.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "billing_consumer_handling_duration_seconds", Help: "From a delivery to its answer, by the subject of the message.", Buckets: quick,
+		}, []string{"subject"}),
 		duplicates: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "billing_consumer_duplicates_total", Help: "Duplicates by what recognised them.",
 		}, []string{"layer"}),
-		claimsFailed: factory.NewCounter(prometheus.CounterOpts{
+		claimFailures: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_consumer_claim_failures_total", Help: "Claims that failed because the fast path was away.",
 		}),
 	}
+	m.begin(labels)
+	return m
 }
 
-// Handler serves the metrics.
+// begin makes the series of the counters whose labels are known.
+func (m *Metrics) begin(labels Labels) {
+	for _, command := range labels.Commands {
+		for _, outcome := range labels.Outcomes {
+			m.commands.WithLabelValues(command, outcome)
+		}
+		for _, kind := range []fault.Kind{fault.Internal, fault.Invalid, fault.NotFound, fault.Conflict, fault.Unavailable} {
+			m.commands.WithLabelValues(command, labelOf(kind.String()))
+		}
+	}
+	for _, outcome := range []idempotency.Outcome{idempotency.Fresh, idempotency.Replayed, idempotency.InFlight, idempotency.Reused, idempotency.Failed} {
+		m.keyed.WithLabelValues(string(outcome))
+	}
+	for _, outcome := range []messaging.Outcome{messaging.Handled, messaging.Duplicate, messaging.Retried, messaging.Parked, messaging.Abandoned} {
+		m.deliveries.WithLabelValues(string(outcome))
+	}
+	for _, layer := range layers {
+		m.duplicates.WithLabelValues(layer)
+	}
+	for _, subject := range labels.Subjects {
+		m.subjects[subject] = true
+		m.handling.WithLabelValues(subject)
+	}
+}
+
+// newBuildInfo returns a metric that is always 1 and says by its labels what
+// runs. A build without the repository, as in an image, knows no revision.
+func newBuildInfo() prometheus.Collector {
+	version, revision, goVersion := "unknown", "unknown", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version, goVersion = info.Main.Version, info.GoVersion
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				revision = setting.Value
+			}
+		}
+	}
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "billing_build_info", Help: "What was built; always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": goVersion},
+	}, func() float64 { return 1 })
+}
+
+// Handler serves the metrics. Scrapes that come at once share one collection, so
+// no number of them asks the database more than one thing at a time.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry:       m.registry,
+		ErrorHandling:  promhttp.ContinueOnError, // what can be measured is worth more than nothing
+		CoalesceGather: true,
+	})
 }
 
 // Request counts an HTTP request.
 func (m *Metrics) Request(method, route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
 }
+
+// Command counts a command that was run.
+func (m *Metrics) Command(command, outcome string) {
+	m.commands.WithLabelValues(command, labelOf(outcome)).Inc()
+}
+
+// Keyed implements idempotency.Observer.
+func (m *Metrics) Keyed(o idempotency.Outcome) { m.keyed.WithLabelValues(string(o)).Inc() }
+
+// CacheFailed implements idempotency.Observer.
+func (m *Metrics) CacheFailed() { m.cacheFailures.Inc() }
 
 // BatchPublished implements messaging.Observer.
 func (m *Metrics) BatchPublished(batch []messaging.Message, outcomes []error, _ time.Duration) {
@@ -102,53 +196,20 @@ func (m *Metrics) Delivered(r messaging.DeliveryReport) {
 	if r.Attempt > 1 {
 		m.redeliveries.Inc()
 	}
-	m.handling.Observe(r.Took.Seconds())
+	subject := r.Subject
+	if !m.subjects[subject] {
+		subject = otherSubject
+	}
+	m.handling.WithLabelValues(subject).Observe(r.Took.Seconds())
 }
 
 // Deduplicated implements messaging.Observer.
 func (m *Metrics) Deduplicated(layer messaging.Layer) {
-	m.duplicates.WithLabelValues(string(layer)).Inc()
+	m.duplicates.WithLabelValues(layers[layer]).Inc()
 }
 
 // ClaimFailed implements messaging.Observer.
-func (m *Metrics) ClaimFailed() { m.claimsFailed.Inc() }
+func (m *Metrics) ClaimFailed() { m.claimFailures.Inc() }
 
-// backlogTimeout bounds the question that a scrape asks.
-const backlogTimeout = time.Second
-
-// WatchBacklog shows what status says, at each scrape: how many events wait to
-// be published, the age of the oldest, and how many are blocked.
-func (m *Metrics) WatchBacklog(status func(context.Context) (messaging.Backlog, error)) {
-	m.registry.MustRegister(&backlogCollector{
-		status:  status,
-		events:  prometheus.NewDesc("billing_outbox_unpublished_events", "Committed events that wait to be published.", nil, nil),
-		age:     prometheus.NewDesc("billing_outbox_oldest_unpublished_age_seconds", "Age of the oldest event that waits.", nil, nil),
-		blocked: prometheus.NewDesc("billing_outbox_blocked_events", "Events that the stream refuses; each holds back its aggregate.", nil, nil),
-	})
-}
-
-type backlogCollector struct {
-	status               func(context.Context) (messaging.Backlog, error)
-	events, age, blocked *prometheus.Desc
-}
-
-// Describe implements prometheus.Collector.
-func (c *backlogCollector) Describe(descs chan<- *prometheus.Desc) {
-	descs <- c.events
-	descs <- c.age
-	descs <- c.blocked
-}
-
-// Collect implements prometheus.Collector. While the database is away there are
-// no values, rather than wrong ones.
-func (c *backlogCollector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), backlogTimeout)
-	defer cancel()
-	b, err := c.status(ctx)
-	if err != nil {
-		return
-	}
-	metrics <- prometheus.MustNewConstMetric(c.events, prometheus.GaugeValue, float64(b.Events))
-	metrics <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, b.OldestAge.Seconds())
-	metrics <- prometheus.MustNewConstMetric(c.blocked, prometheus.GaugeValue, float64(b.Blocked))
-}
+// labelOf writes a label's value as the field does.
+func labelOf(words string) string { return strings.ReplaceAll(words, " ", "_") }

@@ -89,6 +89,22 @@ func readNewest(ctx context.Context, stream jetstream.Stream, state jetstream.St
 	return newest, nil
 }
 
+// Waiting returns how many letters were not replayed yet. It costs two requests,
+// of which the second answers with the marks of 30 days.
+func (l *DeadLetters) Waiting(ctx context.Context) (int, error) {
+	ctx, done := l.conn.whileConnected(ctx)
+	defer done()
+	stream, err := l.stream(ctx, DeadLetterStream)
+	if err != nil {
+		return 0, err
+	}
+	waiting, err := countWaiting(ctx, stream)
+	if err != nil {
+		return 0, classify("count letters", whyFailed(ctx, err))
+	}
+	return waiting, nil
+}
+
 // countWaiting counts the letters without a mark. A mark may outlive its letter.
 func countWaiting(ctx context.Context, stream jetstream.Stream) (int, error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"), jetstream.WithDeletedDetails(true))

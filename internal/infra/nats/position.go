@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/fault"
 )
 
@@ -81,15 +82,15 @@ func (c *Conn) get(ctx context.Context, stream string, request getRequest) (gotM
 	return answer.Message, nil
 }
 
-// Lag returns how many messages the service has yet to handle: those that were
-// not delivered yet, and those whose delivery was not answered yet.
-func (c *Conn) Lag(ctx context.Context) (int, error) {
+// Lag returns how far the service is behind. Its consumer may not exist yet: then
+// the error is NotFound.
+func (c *Conn) Lag(ctx context.Context) (messaging.Lag, error) {
 	ctx, done := c.whileConnected(ctx)
 	defer done()
 	consumer, err := c.js.Consumer(ctx, EventsStream, Processor)
 	if err != nil {
-		return 0, classify("look up consumer "+Processor, whyFailed(ctx, err))
+		return messaging.Lag{}, classify("look up consumer "+Processor, whyFailed(ctx, err))
 	}
 	info := consumer.CachedInfo()
-	return int(info.NumPending) + info.NumAckPending, nil //nolint:gosec // bounded by the stream's limits
+	return messaging.Lag{Pending: int(info.NumPending), AckPending: info.NumAckPending}, nil //nolint:gosec // bounded by the stream's limits
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/fault"
 )
 
@@ -54,30 +55,30 @@ func TestPositionOfAMessage(t *testing.T) {
 func TestLagCountsWhatIsNotHandled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	lag := func() int {
+	lag := func() messaging.Lag {
 		t.Helper()
-		n, err := b.Lag(timeout(t))
+		lag, err := b.Lag(timeout(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		return lag
 	}
 	for range 3 {
 		b.put(t, "payload", nil)
 	}
-	if n := lag(); n != 3 {
-		t.Errorf("%d of 3 messages that were not delivered", n)
+	if got := lag(); got != (messaging.Lag{Pending: 3}) {
+		t.Errorf("of 3 messages that were not delivered: %+v", got)
 	}
 	d := b.next(t)
-	if n := lag(); n != 3 {
-		t.Errorf("%d of 3 messages, one of which is in hand", n)
+	if got := lag(); got != (messaging.Lag{Pending: 2, AckPending: 1}) {
+		t.Errorf("of 3 messages, one of which is in hand: %+v", got)
 	}
 	if err := d.Ack(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "lag", func(ctx context.Context) error {
-		if n, err := b.Lag(ctx); err != nil || n != 2 {
-			return fmt.Errorf("%d, %w", n, err)
+		if got, err := b.Lag(ctx); err != nil || got != (messaging.Lag{Pending: 2}) {
+			return fmt.Errorf("%+v, %w", got, err)
 		}
 		return nil
 	})

@@ -242,7 +242,7 @@ func (b *bench) exec(statement string) {
 func (b *bench) issue(key string) string {
 	b.Helper()
 	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
-	answer, err := invoicing.NewCommands(b.store, time.Now).Issue(ctx,
+	answer, err := invoicing.NewCommands(b.store, time.Now, func(string, string) {}).Issue(ctx,
 		invoicing.Issue{CustomerID: invoice.CustomerID(key), Total: money.New(100, "EUR")}, invoicing.Reply{Render: render})
 	b.must(err)
 	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Issue, Amount: 100, Answers: answers(answer)})
@@ -252,7 +252,7 @@ func (b *bench) issue(key string) string {
 func (b *bench) pay(id, key string) {
 	b.Helper()
 	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
-	answer, err := invoicing.NewCommands(b.store, time.Now).Pay(ctx,
+	answer, err := invoicing.NewCommands(b.store, time.Now, func(string, string) {}).Pay(ctx,
 		invoicing.Pay{InvoiceID: id, Reference: invoice.PaymentReference(key)}, invoicing.Reply{Render: render})
 	b.must(err)
 	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Pay, InvoiceID: id, Answers: answers(answer)})
