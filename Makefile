@@ -3,6 +3,7 @@
 # done, or it says what to install.
 
 BIN  := .dev/bin
+OBS  := deploy/observability
 ARGS :=
 
 .PHONY: help run demo test check bench chaos generate build clean rename
@@ -29,11 +30,14 @@ test: ## run all tests on real Postgres, NATS and Redis; ARGS='-count=2 -run Ord
 	go run ./cmd/dev install
 	go test -race $(ARGS) ./...
 
-check: $(BIN)/tools ## check format, vet, lint, generated code, modules and architecture
+check: $(BIN)/tools $(BIN)/promtool ## check format, vet, lint, generated code, modules, alerts and architecture
 	$(BIN)/golangci-lint run # with gofmt, goimports and go vet
 	$(BIN)/sqlc diff
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C tools/promtool mod tidy -diff
+	$(BIN)/promtool check config $(OBS)/prometheus.yaml # with alerts.yaml
+	$(BIN)/promtool test rules $(OBS)/alerts_test.yaml
 	go test ./internal
 
 bench: ## measure the relay: events per second, and from commit to stream
@@ -64,4 +68,9 @@ rename: ## make it yours: MODULE=github.com/you/orders
 
 $(BIN)/tools: tools/go.mod tools/go.sum
 	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(BIN)' go -C tools install tool
+	@touch $@
+
+# Without what promtool can discover targets by: that is most of it.
+$(BIN)/promtool: tools/promtool/go.mod tools/promtool/go.sum
+	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(BIN)' go -C tools/promtool install -tags remove_all_sd -ldflags '-s -w' tool
 	@touch $@
