@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/winaity/billing/internal/domain/document"
 	"github.com/winaity/billing/internal/domain/invoice"
@@ -203,6 +202,7 @@ func TestConsoleStreamsAreBoundedAndEndWithTheService(t *testing.T) {
 	if refused := i.expect(http.StatusServiceUnavailable, http.MethodGet, "/console/stream", ""); refused.problem().Status != http.StatusServiceUnavailable || refused.Header.Get("Retry-After") == "" {
 		t.Errorf("one stream more: %v %s", refused.Header, refused.body)
 	}
+	i.expect(http.StatusOK, http.MethodHead, "/console/stream", "")
 	i.awaitReceipt(i.issuePaid()) // streams take no place from commands
 	s.must(watchers[0].response.Body.Close())
 	<-watchers[0].ended
@@ -211,12 +211,8 @@ func TestConsoleStreamsAreBoundedAndEndWithTheService(t *testing.T) {
 		next = i.watch("")
 		return next.response.StatusCode == http.StatusOK
 	})
-	began := time.Now()
-	if code := i.stop(); code != exitOK {
+	if code := i.stop(); code != exitOK { // it fails when requests outlast the shutdown timeout
 		t.Errorf("it ended with code %d", code)
-	}
-	if took := time.Since(began); took > patience/2 {
-		t.Errorf("open streams held it up for %s", took)
 	}
 	<-next.ended
 }

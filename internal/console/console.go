@@ -35,8 +35,8 @@ type History interface {
 
 // Stream is where events are published to.
 type Stream interface {
-	// Position returns where the stream has an event that was published after
-	// since. If it has not, or not near since, the error is NotFound.
+	// Position returns where the stream has an event that it stored soon after
+	// since. If there is none, the error is NotFound.
 	Position(ctx context.Context, subject, id string, since time.Time) (sequence uint64, storedAt time.Time, err error)
 	// Lag returns how far the service is behind.
 	Lag(ctx context.Context) (messaging.Lag, error)

@@ -135,20 +135,22 @@ type positions struct {
 // lookup is what became of looking for an event.
 type lookup struct {
 	found *position
+	tries int
 	again time.Time // when to look again, if it was not found
 }
 
 const (
 	maxPositions    = 4096
 	positionTimeout = 200 * time.Millisecond
-	// publishSkew is by how much the clocks of Postgres and NATS may differ.
-	publishSkew = time.Second
-	// Pauses after an event was not there, and after the stream was away.
-	missPause = 10 * time.Second
-	awayPause = time.Second
+	lookAgain       = 2 * time.Second
 )
 
-// of returns where the stream has the event; nil if that is not known.
+// publishSkews are by how much an event may be in the stream before Postgres says
+// that it was published: by as much as their clocks differ, or longer if its mark
+// was lost. Each try looks from further back, which takes longer.
+var publishSkews = []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second}
+
+// of returns where the stream has a published event; nil if that is not known.
 func (p *positions) of(ctx context.Context, r invoicing.Recorded) *position {
 	known := p.known[r.ID]
 	if known.found != nil || time.Now().Before(known.again) {
@@ -156,14 +158,12 @@ func (p *positions) of(ctx context.Context, r invoicing.Recorded) *position {
 	}
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
-	sequence, storedAt, err := p.stream.Position(ctx, r.Subject, r.ID, r.RecordedAt.Add(-publishSkew))
-	switch {
-	case err == nil:
+	since := r.PublishedAt.Add(-publishSkews[known.tries%len(publishSkews)])
+	sequence, storedAt, err := p.stream.Position(ctx, r.Subject, r.ID, since)
+	if err == nil {
 		known.found = &position{sequence, Instant(storedAt)}
-	case fault.KindOf(err) == fault.NotFound:
-		known.again = time.Now().Add(missPause)
-	default:
-		known.again = time.Now().Add(awayPause)
+	} else {
+		known.tries, known.again = known.tries+1, time.Now().Add(lookAgain)
 	}
 	if len(p.known) >= maxPositions {
 		clear(p.known)
