@@ -10,9 +10,9 @@ import (
 
 func newLogger(w io.Writer, c config) *slog.Logger {
 	if c.LogFormat == "text" {
-		return slog.New(tracing{slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.LogLevel})})
+		return slog.New(traced{slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.LogLevel})})
 	}
-	return slog.New(tracing{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: inSeconds})})
+	return slog.New(traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: inSeconds})})
 }
 
 // inSeconds makes durations seconds, as metrics have them: JSON would show
@@ -24,24 +24,42 @@ func inSeconds(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// tracing adds to each line what its context says of where the work comes from.
-type tracing struct{ slog.Handler }
+// alsoTo returns a logger that hands what log takes, from level on, to other too.
+func alsoTo(other slog.Handler, level slog.Level, log *slog.Logger) *slog.Logger {
+	return slog.New(slog.NewMultiHandler(log.Handler(), traced{from{other, level}}))
+}
 
-func (h tracing) Handle(ctx context.Context, r slog.Record) error {
+// from leaves out the lines below a level.
+type from struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h from) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+
+func (h from) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return from{h.Handler.WithAttrs(attrs), h.level}
+}
+
+func (h from) WithGroup(name string) slog.Handler { return from{h.Handler.WithGroup(name), h.level} }
+
+// traced adds to each line what its context says of where the work comes from.
+type traced struct{ slog.Handler }
+
+func (h traced) Handle(ctx context.Context, r slog.Record) error {
 	trace := messaging.TraceFrom(ctx)
-	if trace.CorrelationID != "" {
-		r.AddAttrs(slog.String("correlationId", trace.CorrelationID))
-	}
-	if trace.CausationID != "" {
-		r.AddAttrs(slog.String("causationId", trace.CausationID))
+	for _, id := range []struct{ key, value string }{
+		{"correlationId", trace.CorrelationID},
+		{"causationId", trace.CausationID},
+		{"traceId", trace.TraceID()},
+	} {
+		if id.value != "" {
+			r.AddAttrs(slog.String(id.key, id.value))
+		}
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h tracing) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return tracing{h.Handler.WithAttrs(attrs)}
-}
+func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{h.Handler.WithAttrs(attrs)} }
 
-func (h tracing) WithGroup(name string) slog.Handler {
-	return tracing{h.Handler.WithGroup(name)}
-}
+func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }

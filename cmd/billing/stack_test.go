@@ -212,9 +212,9 @@ func (a answer) invoice() (i struct {
 
 // problem returns the body as a problem document.
 func (a answer) problem() (p struct {
-	Type, Code, CorrelationID string
-	Status                    int
-	Errors                    []struct{ Pointer, Detail string }
+	Type, Code, CorrelationID, TraceID string
+	Status                             int
+	Errors                             []struct{ Pointer, Detail string }
 }) {
 	_ = json.Unmarshal(a.body, &p) // what is no problem has no code
 	return p

@@ -18,7 +18,7 @@ func TestCheckFindsWhatIsNotInTheDocument(t *testing.T) {
 	const (
 		invoice = `{"id":"inv_01JHMZ5C2B7X5K8D0M4W6S9PQE","invoiceNumber":"INV-2026-0042","customerId":"cust_42","amount":15000,` +
 			`"currency":"EUR","status":"issued","dueDate":"2026-02-14","issuedAt":"2026-01-15T10:30:00Z","version":1}`
-		problem = `{"type":"/problems/x","title":"X","status":%d,"detail":"X.","code":"%s","correlationId":"c"}`
+		problem = `{"type":"/problems/x","title":"X","status":%d,"detail":"X.","code":"%s","correlationId":"c","traceId":"4bf92f3577b34da6a3ce929d0e0e4736"}`
 	)
 	isJSON := []string{"Content-Type", "application/json", "X-Correlation-ID", "c"}
 	isProblem := []string{"Content-Type", "application/problem+json", "X-Correlation-ID", "c"}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/winaity/billing/internal/app/idempotency"
@@ -63,7 +65,7 @@ func (h *invoices) issue(w http.ResponseWriter, r *http.Request) error {
 
 // pay is POST /v1/invoices/{id}/pay.
 func (h *invoices) pay(w http.ResponseWriter, r *http.Request) error {
-	c, err := readChange(r)
+	c, err := readChange(w, r)
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func (h *invoices) pay(w http.ResponseWriter, r *http.Request) error {
 
 // cancel is POST /v1/invoices/{id}/cancel.
 func (h *invoices) cancel(w http.ResponseWriter, r *http.Request) error {
-	c, err := readChange(r)
+	c, err := readChange(w, r)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (h *invoices) cancel(w http.ResponseWriter, r *http.Request) error {
 
 // show is GET /v1/invoices/{id}.
 func (h *invoices) show(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
+	id, err := pathID(w, r)
 	if err != nil {
 		return err
 	}
@@ -165,6 +167,9 @@ func (h *invoices) run(w http.ResponseWriter, r *http.Request, key idempotency.R
 	if err != nil {
 		return err
 	}
+	if id, made := strings.CutPrefix(answer.Header["Location"], invoicesPath); made {
+		note(w, slog.String("invoiceId", id))
+	}
 	writeAnswer(w, answer)
 	return nil
 }
@@ -177,8 +182,8 @@ type change struct {
 	body       *fields[json.RawMessage]
 }
 
-func readChange(r *http.Request) (change, error) {
-	id, err := pathID(r)
+func readChange(w http.ResponseWriter, r *http.Request) (change, error) {
+	id, err := pathID(w, r)
 	if err != nil {
 		return change{}, err
 	}
@@ -201,13 +206,14 @@ func readChange(r *http.Request) (change, error) {
 	return change{id, key, conditions, body}, nil
 }
 
-// pathID returns the id in the path. One that cannot be an invoice's is no
-// business of the database.
-func pathID(r *http.Request) (string, error) {
+// pathID returns the id in the path, and notes it. One that cannot be an
+// invoice's is no business of the database, nor of the log.
+func pathID(w http.ResponseWriter, r *http.Request) (string, error) {
 	id := r.PathValue("id")
 	if !invoiceID.MatchString(id) {
 		return "", invoicing.ErrInvoiceNotFound
 	}
+	note(w, slog.String("invoiceId", id))
 	return id, nil
 }
 
@@ -219,6 +225,8 @@ func parseLimit(s string) (int, error) {
 	return n, nil
 }
 
+const invoicesPath = "/v1/invoices/"
+
 // created is the answer to a command that made the invoice.
 func created(v invoicing.View) (idempotency.Answer, error) {
 	answer, err := changed(v)
@@ -226,7 +234,7 @@ func created(v invoicing.View) (idempotency.Answer, error) {
 		return idempotency.Answer{}, err
 	}
 	answer.Status = http.StatusCreated
-	answer.Header["Location"] = "/v1/invoices/" + v.ID
+	answer.Header["Location"] = invoicesPath + v.ID
 	return answer, nil
 }
 

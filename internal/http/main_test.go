@@ -170,6 +170,7 @@ type problem struct {
 	Detail         string `json:"detail"`
 	Code           string `json:"code"`
 	CorrelationID  string `json:"correlationId"`
+	TraceID        string `json:"traceId"`
 	CurrentStatus  string `json:"currentStatus"`
 	CurrentVersion int    `json:"currentVersion"`
 	Errors         []struct {
@@ -202,6 +203,9 @@ func wantProblem(t *testing.T, res response, status int, code string) problem {
 	}
 	if p.CorrelationID == "" || p.CorrelationID != res.Header.Get("X-Correlation-ID") {
 		t.Errorf("correlation id %q, but X-Correlation-ID %q", p.CorrelationID, res.Header.Get("X-Correlation-ID"))
+	}
+	if trace := res.Header.Get("Traceresponse"); len(p.TraceID) != 32 || trace != "" && trace[3:35] != p.TraceID {
+		t.Errorf("trace id %q, but traceresponse %q", p.TraceID, trace)
 	}
 	for name, want := range map[string]string{
 		"Content-Type": "application/problem+json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",

@@ -32,8 +32,9 @@ const (
 type exchange struct {
 	http.ResponseWriter
 	began  time.Time
-	status int   // 0: not answered yet
-	err    error // what the answer was made from, if that is a problem
+	status int         // 0: not answered yet
+	err    error       // what the answer was made from, if that is a problem
+	facts  []slog.Attr // for the log, from note
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -55,32 +56,44 @@ func (e *exchange) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (e *exchange) Unwrap() http.ResponseWriter { return e.ResponseWriter }
 
-// report logs every request on one line and tells the observer of it. It also
-// sets the headers that all answers have, unless a handler knows better.
-func report(log *slog.Logger, observe Observer) func(http.Handler) http.Handler {
+// note adds a fact to the line that is logged of the request that w answers, such
+// as whom it is about.
+func note(w http.ResponseWriter, fact slog.Attr) {
+	if e, ok := w.(*exchange); ok {
+		e.facts = append(e.facts, fact)
+	}
+}
+
+// report logs every request on one line, tells the observer of it, and has a span
+// opened around it. It also sets the headers that all answers have, unless a
+// handler knows better.
+func report(log *slog.Logger, observe Observer, open Tracer) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			w.Header().Set("Cache-Control", "no-store")
 			e := &exchange{ResponseWriter: w, began: time.Now()}
-			defer e.report(r, log, observe) // also if the connection is aborted
+			r, end := trace(w, r, open)
+			defer e.report(r, log, observe, end) // also if the connection is aborted
 			next.ServeHTTP(e, r)
 		})
 	}
 }
 
-func (e *exchange) report(r *http.Request, log *slog.Logger, observe Observer) {
+func (e *exchange) report(r *http.Request, log *slog.Logger, observe Observer, end func(string, int, error)) {
 	took, route := time.Since(e.began), routeOf(r)
 	observe(methodOf(r), route, e.status, took)
 	attributes := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("route", route),
 		slog.Int("status", e.status), slog.Duration("took", took),
 	}
+	attributes = append(attributes, e.facts...)
 	if e.err != nil {
 		// Bounded, since clients decide how much is wrong with a request.
 		attributes = append(attributes, slog.String("error", fmt.Sprintf("%.8000s", e.err)))
 	}
 	log.LogAttrs(r.Context(), e.level(route), "request", attributes...)
+	end(chi.RouteContext(r.Context()).RoutePattern(), e.status, e.err)
 }
 
 func methodOf(r *http.Request) string {
@@ -105,7 +118,7 @@ func (e *exchange) level(route string) slog.Level {
 		return slog.LevelWarn
 	case e.status >= http.StatusInternalServerError, e.err != nil && e.status < http.StatusBadRequest:
 		return slog.LevelError
-	case !strings.HasPrefix(route, "/v1/") && route != noRoute:
+	case !strings.HasPrefix(route, apiPrefix) && route != noRoute:
 		return slog.LevelDebug
 	default:
 		return slog.LevelInfo

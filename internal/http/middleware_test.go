@@ -49,9 +49,12 @@ func TestTraceReachesTheWork(t *testing.T) {
 	})
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	const taken = "00-" + trace + "-" + parent + "-01"
-	call(t, api, "GET", "/v1/invoices/"+anID, "", "X-Correlation-ID: mine", "traceparent: "+taken)
+	res := call(t, api, "GET", "/v1/invoices/"+anID, "", "X-Correlation-ID: mine", "traceparent: "+taken)
 	if got.CorrelationID != "mine" || got.Traceparent != taken || got.CausationID != "" {
 		t.Errorf("got %+v", got)
+	}
+	if p := wantProblem(t, res, 404, "invoice-not-found"); p.TraceID != trace || res.Header.Get("Traceresponse") != taken {
+		t.Errorf("answered %s, %v", res.body, res.Header)
 	}
 	seen := map[string]bool{"": true}
 	for _, made := range []string{

@@ -63,7 +63,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	document["status"] = kind.Status
 	document["detail"] = shown.Message
 	document["code"] = shown.Code
-	document["correlationId"] = messaging.TraceFrom(r.Context()).CorrelationID
+	trace := messaging.TraceFrom(r.Context())
+	document["correlationId"] = trace.CorrelationID
+	document["traceId"] = trace.TraceID()
 	if len(shown.Fields) > 0 {
 		document["errors"] = fieldErrors(shown.Fields)
 	}

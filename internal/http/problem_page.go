@@ -58,10 +58,11 @@ Content-Type: application/problem+json
   "status": {{.Status}},
   "detail": "…",
   "code": "{{.Code}}",
-  "correlationId": "corr_…"
+  "correlationId": "corr_…",
+  "traceId": "…"
 }</pre>
-<p>The <code>detail</code> says what is wrong with the request at hand. The <code>correlationId</code> finds it in the
-service's log.</p>
+<p>The <code>detail</code> says what is wrong with the request at hand. The <code>correlationId</code> and the
+<code>traceId</code> find it in the service's log.</p>
 </main>
 </body>
 </html>

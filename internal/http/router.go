@@ -15,8 +15,8 @@ import (
 	"github.com/winaity/billing/internal/app/invoicing"
 )
 
-// Options are the parts that the API is made of; all are required but Checks and
-// Console.
+// Options are the parts that the API is made of; all are required but Checks,
+// Console and Trace.
 type Options struct {
 	Commands *invoicing.Commands
 	Queries  *invoicing.Queries
@@ -28,6 +28,7 @@ type Options struct {
 	Docs     fs.FS            // openapi.yaml, asyncapi.yaml, schemas/ and ui/
 	Console  func(chi.Router) // adds the routes of the console; nil if there is none
 	Observe  Observer         // is told of every request
+	Trace    Tracer           // opens a span around each request to /v1; nil: none
 	Log      *slog.Logger     // gets a line per request
 	Now      func() time.Time // the clock that input is checked against
 
@@ -40,7 +41,7 @@ func New(o Options) http.Handler {
 	invoices := &invoices{o.Commands, o.Queries, o.Guard, o.Now}
 
 	r := chi.NewRouter()
-	r.Use(trace, report(o.Log, o.Observe), rescue, middleware.GetHead)
+	r.Use(report(o.Log, o.Observe, o.Trace), rescue, middleware.GetHead)
 	r.NotFound(Handle(notFound))
 	r.MethodNotAllowed(Handle(methodNotAllowed(r)))
 

@@ -1,27 +1,46 @@
 package httpapi
 
 import (
-	"crypto/rand"
-	"fmt"
+	"context"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/winaity/billing/internal/app/messaging"
 )
 
-// trace puts where the request comes from into its context, and tells the client
-// by which correlation id to ask for it.
-func trace(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t := messaging.Trace{
-			CorrelationID: correlationID(r.Header),
-			Traceparent:   traceparent(r.Header),
-		}
-		w.Header().Set("X-Correlation-ID", t.CorrelationID)
-		next.ServeHTTP(w, r.WithContext(messaging.WithTrace(r.Context(), t)))
-	})
+// Tracer opens a span around a request. The given context has the
+// messaging.Trace that the client sent, if it sent one; the one that it returns
+// has that of the span. end closes the span: route is the pattern of the route,
+// empty if there is none, and err is what a problem was made from.
+type Tracer func(ctx context.Context, r *http.Request) (_ context.Context, end func(route string, status int, err error))
+
+// untraced is the Tracer of a service that exports no spans.
+func untraced(ctx context.Context, _ *http.Request) (context.Context, func(string, int, error)) {
+	return ctx, func(string, int, error) {}
 }
+
+// trace puts where the request comes from into its context, and tells the client
+// by which ids to ask for it. Only the API proper has spans and tells its trace:
+// probes and pages would bury it.
+func trace(w http.ResponseWriter, r *http.Request, open Tracer) (_ *http.Request, end func(string, int, error)) {
+	t := messaging.Trace{CorrelationID: correlationID(r.Header), Traceparent: traceparent(r.Header)}
+	w.Header().Set("X-Correlation-ID", t.CorrelationID)
+	isAPI := strings.HasPrefix(r.URL.Path, apiPrefix)
+	if !isAPI || open == nil {
+		open = untraced
+	}
+	ctx, end := open(messaging.WithTrace(r.Context(), t), r)
+	if t = messaging.TraceFrom(ctx); t.Traceparent == "" {
+		t.Traceparent = messaging.NewTraceparent()
+		ctx = messaging.WithTrace(ctx, t)
+	}
+	if isAPI {
+		w.Header().Set("Traceresponse", t.Traceparent) // https://w3c.github.io/trace-context/#traceresponse-header
+	}
+	return r.WithContext(ctx), end
+}
+
+const apiPrefix = "/v1/"
 
 func correlationID(h http.Header) string {
 	values := h.Values("X-Correlation-ID")
@@ -31,25 +50,10 @@ func correlationID(h http.Header) string {
 	return messaging.NewCorrelationID()
 }
 
-// wellFormedTraceparent is what version 00 of W3C Trace Context looks like:
-// version, trace id, parent id, flags.
-var wellFormedTraceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
-
-// traceparent returns the incoming one, or that of a new trace. A later version
-// of the header than ours also begins a new trace.
 func traceparent(h http.Header) string {
 	values := h.Values("Traceparent")
-	if len(values) == 1 && wellFormedTraceparent.MatchString(values[0]) &&
-		!strings.HasPrefix(values[0][3:], noTrace) && !strings.HasPrefix(values[0][36:], noParent) {
+	if len(values) == 1 && messaging.WellFormedTraceparent(values[0]) {
 		return values[0]
 	}
-	var ids [24]byte
-	_, _ = rand.Read(ids[:]) // never fails, by its documentation
-	return fmt.Sprintf("00-%x-%x-01", ids[:16], ids[16:])
+	return ""
 }
-
-// Ids of zeros are invalid.
-const (
-	noTrace  = "00000000000000000000000000000000"
-	noParent = "0000000000000000"
-)

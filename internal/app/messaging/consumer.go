@@ -72,7 +72,7 @@ var (
 	errNoHandler  = fault.New(fault.Invalid, "no-handler", "No handler is registered for this type of event.")
 )
 
-// ConsumerOptions are the settings of a Consumer; all are required.
+// ConsumerOptions are the settings of a Consumer; all are required but Trace.
 type ConsumerOptions struct {
 	Concurrency int
 	MaxDeliver  int           // deliveries of a message before it is parked
@@ -80,6 +80,7 @@ type ConsumerOptions struct {
 	Backoff     time.Duration // before the first retry; doubles with each
 	// Ready returns nil once what Unavailable errors complain of is back.
 	Ready func(context.Context) error
+	Trace Tracer // nil: no spans
 }
 
 // Consumer handles deliveries by a fixed number of workers, each with one
@@ -97,6 +98,9 @@ type Consumer[T Inbox] struct {
 
 // NewConsumer returns a Consumer for the given handlers, by event type.
 func NewConsumer[T Inbox](source Source, letters DeadLetters, once *Once[T], handlers map[string]Handler[T], options ConsumerOptions, observer Observer, log *slog.Logger) *Consumer[T] {
+	if options.Trace == nil {
+		options.Trace = untraced
+	}
 	return &Consumer[T]{source, letters, once, handlers, options, observer, log}
 }
 
@@ -134,11 +138,14 @@ func (c *Consumer[T]) work(ctx context.Context) {
 // handle answers one delivery. The end of ctx stops waiting, not work.
 func (c *Consumer[T]) handle(ctx context.Context, d Delivery) {
 	start := time.Now()
-	work := context.WithoutCancel(ctx)
 	msg, err := Open(d.Subject(), d.Payload())
+	trace := Trace{CorrelationID: msg.CorrelationID, CausationID: msg.ID}
+	if WellFormedTraceparent(d.Traceparent()) {
+		trace.Traceparent = d.Traceparent()
+	}
+	work, end := c.options.Trace(WithTrace(context.WithoutCancel(ctx), trace), d)
 	fresh := false
 	if err == nil {
-		work = WithTrace(work, Trace{CorrelationID: msg.CorrelationID, CausationID: msg.ID, Traceparent: d.Traceparent()})
 		fresh, err = c.attempt(work, d, msg)
 		for range postponements {
 			if err == nil || verdicts[fault.KindOf(err)] != postpone || !c.waitUntilReady(ctx, d, err) {
@@ -153,6 +160,7 @@ func (c *Consumer[T]) handle(ctx context.Context, d Delivery) {
 		Outcome: outcome, Err: errors.Join(err, answerErr), At: start, Took: time.Since(start),
 	}
 	c.report(work, r)
+	end(r)
 }
 
 // report logs what became of a delivery and tells the observer.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/fault"
 )
@@ -50,7 +52,15 @@ func (l *DeadLetters) handleExhausted(ctx context.Context, d messaging.Delivery)
 		return
 	}
 	log := l.log.With("stream", report.Stream, "sequence", report.Sequence, "deliveries", report.Deliveries)
-	switch err := l.parkExhausted(ctx, report); {
+	msg, err := l.message(ctx, report.Stream, report.Sequence)
+	if err == nil {
+		log = log.With("eventId", msg.Header.Get(jetstream.MsgIDHeader))
+		if traceparent := msg.Header.Get(headerTraceparent); messaging.WellFormedTraceparent(traceparent) {
+			ctx = messaging.WithTrace(ctx, messaging.Trace{Traceparent: traceparent})
+		}
+		err = l.parkExhausted(ctx, report, msg)
+	}
+	switch {
 	case err == nil:
 		log.ErrorContext(ctx, "message was never answered: it is a dead letter now")
 		l.answered(ctx, d.Ack(ctx))
@@ -69,11 +79,7 @@ func (l *DeadLetters) answered(ctx context.Context, err error) {
 	}
 }
 
-func (l *DeadLetters) parkExhausted(ctx context.Context, report exhausted) error {
-	msg, err := l.message(ctx, report.Stream, report.Sequence)
-	if err != nil {
-		return err
-	}
+func (l *DeadLetters) parkExhausted(ctx context.Context, report exhausted, msg *jetstream.RawStreamMsg) error {
 	return l.park(ctx, original{
 		stream:     report.Stream,
 		sequence:   report.Sequence,
