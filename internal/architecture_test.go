@@ -55,6 +55,9 @@ var layers = []layer{
 		dir: "internal/infra/redis",
 		may: []string{"internal/app", "internal/domain", "github.com/redis/go-redis/v9"},
 	}, {
+		dir: "internal/infra/tracing",
+		may: []string{"internal/app", "internal/domain", "go.opentelemetry.io", "github.com/go-logr/logr"},
+	}, {
 		dir: "internal/infra/metrics",
 		may: []string{"internal/app", "internal/domain", "github.com/prometheus/client_golang"},
 	}, {
@@ -102,6 +105,7 @@ var generic = []string{
 	"internal/infra/metrics/*.go",
 	"internal/infra/nats/*.go",
 	"internal/infra/redis/*.go",
+	"internal/infra/tracing/*.go",
 	"internal/infra/postgres/errors.go",
 	"internal/infra/postgres/idempotency.go",
 	"internal/infra/postgres/inbox.go",

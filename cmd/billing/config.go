@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/winaity/billing/internal/console"
+	"github.com/winaity/billing/internal/infra/tracing"
 )
 
 // config is all that the environment may set. README.md documents it.
@@ -37,6 +38,8 @@ type config struct {
 	DedupStrategy string // event-id or natural-key
 
 	ShutdownTimeout time.Duration
+
+	Telemetry tracing.Options
 }
 
 // needs says which of the dependencies a command uses.
@@ -69,6 +72,8 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 		DedupStrategy: e.oneOf("BILLING_DEDUP_STRATEGY", "event-id", "natural-key"),
 
 		ShutdownTimeout: e.duration("BILLING_SHUTDOWN_TIMEOUT", 20*time.Second, 100*time.Millisecond, time.Hour),
+
+		Telemetry: e.telemetry(),
 	}
 	if len(e.problems) > 0 {
 		return config{}, fmt.Errorf("billing: the configuration has %d problem(s):\n  %w", len(e.problems), errors.New(strings.Join(e.problems, "\n  ")))
@@ -90,6 +95,8 @@ func (c config) LogValue() slog.Value {
 		slog.Int("consumerMaxDeliver", c.ConsumerMaxDeliver),
 		slog.Int("consumerConcurrency", c.ConsumerConcurrency),
 		slog.String("dedupStrategy", c.DedupStrategy),
+		slog.String("traces", c.Telemetry.Traces),
+		slog.String("logs", c.Telemetry.Logs),
 	)
 }
 

@@ -87,6 +87,9 @@ func (s *service) run(ctx context.Context) error {
 		cause = errors.Join(cause, errors.New("work was cut off: the shutdown timeout is over"))
 	}
 	s.log.InfoContext(ctx, "stopped")
+	if err := s.flush(end); err != nil {
+		s.log.WarnContext(ctx, "the last of the telemetry is lost", "error", err)
+	}
 	return cause
 }
 

@@ -19,6 +19,7 @@ import (
 	natsbus "github.com/winaity/billing/internal/infra/nats"
 	"github.com/winaity/billing/internal/infra/postgres"
 	redisstore "github.com/winaity/billing/internal/infra/redis"
+	"github.com/winaity/billing/internal/infra/tracing"
 	"github.com/winaity/billing/sql"
 )
 
@@ -53,6 +54,7 @@ type service struct {
 	workers        []func(context.Context)     // likewise, once there is what they need
 	onShutdown     []func()                    // end the requests that do not end by themselves
 	closers        []func()                    // in the order of opening
+	flush          func(context.Context) error // sends the last of the telemetry
 }
 
 // ports are what the application asks of the outside world, by their adapters.
@@ -65,6 +67,9 @@ type ports struct {
 	letters   messaging.DeadLetters
 	claims    messaging.Claims
 	answers   idempotency.Cache
+
+	traceRequest  httpapi.Tracer // nil, as the next, if no spans are exported
+	traceDelivery messaging.Tracer
 }
 
 // newService makes the service out of its parts. It connects to nothing that
@@ -77,6 +82,15 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 			s.close()
 		}
 	}()
+	telemetry, err := tracing.Open(ctx, c.Telemetry, log)
+	if err != nil {
+		return nil, err
+	}
+	s.flush = telemetry.Close
+	if telemetry.Logs != nil {
+		log = alsoTo(telemetry.Logs, c.LogLevel, log)
+		s.log = log
+	}
 	pool, err := postgres.Open(ctx, c.DatabaseURL)
 	if err != nil {
 		return nil, err
@@ -129,6 +143,9 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	if wrap != nil {
 		wrap(&p)
 	}
+	if telemetry.Spans != nil {
+		p.trace(telemetry.Spans)
+	}
 
 	queries := invoicing.NewQueries(p.reader)
 	told := audience{messaging.Observers{observer}, observer.Request}
@@ -161,6 +178,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		AckWait:     c.ConsumerAckWait,
 		Backoff:     c.ConsumerBackoff,
 		Ready:       pool.Ping,
+		Trace:       p.traceDelivery,
 	}, told.events, log)
 
 	s.workers = []func(context.Context){
@@ -194,6 +212,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		Docs:           docs.Files,
 		Console:        consoleRoutes,
 		Observe:        told.requests,
+		Trace:          p.traceRequest,
 		RequestTimeout: requestTimeout,
 		MaxInFlight:    maxInFlight,
 		Log:            log,

@@ -36,7 +36,7 @@ func NewStore(pool *pgxpool.Pool, appended messaging.Signal) *Store {
 func (s *Store) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
 	var t tx
 	err := inTx(ctx, s.pool, func(pgxTx pgx.Tx) error {
-		t = tx{queries: dbgen.New(pgxTx)}
+		t = tx{queries: dbgen.New(pgxTx), trace: messaging.TraceFrom(ctx)}
 		return f(&t)
 	})
 	if err != nil {
@@ -52,7 +52,8 @@ func (s *Store) Atomically(ctx context.Context, f func(invoicing.Tx) error) erro
 // idempotency.go.
 type tx struct {
 	queries  *dbgen.Queries
-	appended bool // events, to the outbox
+	trace    messaging.Trace // of the transaction: that of its events
+	appended bool            // events, to the outbox
 }
 
 // NextNumber implements invoicing.Tx.
@@ -143,7 +144,7 @@ func (t *tx) SaveDocument(ctx context.Context, d *document.Document) error {
 
 func (t *tx) append(ctx context.Context, events []event.Event) error {
 	t.appended = t.appended || len(events) > 0
-	return appendEvents(ctx, t.queries, events)
+	return appendEvents(messaging.WithTrace(ctx, t.trace), t.queries, events)
 }
 
 func snapshot(row dbgen.Invoice) invoice.Snapshot {
