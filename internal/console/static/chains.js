@@ -60,7 +60,7 @@ function steps(event) {
   const left = stored ?? (event.publishedAt && millis(event.publishedAt));
   const list = [{
     key: "outbox", kind: "outbox", text: "Outbox row", from: recorded, to: left,
-    note: event.blocked ?? (event.publishedAt ? "published" : "waiting for the relay"),
+    note: event.blocked ?? (event.publishedAt ? "published" : "waiting"),
     state: event.blocked ? "failed" : left === undefined ? "waiting" : "done",
   }];
   if (event.stream) {
@@ -77,11 +77,21 @@ function steps(event) {
     const at = millis(event.effect.issuedAt);
     list.push({ key: "document", kind: "document", text: event.effect.number, note: DOCUMENTS[event.effect.kind], state: "done", from: at, to: at });
   } else if (event.consumed) {
-    list.push({ key: "next", kind: "next", text: "Consumer", note: "on its way", state: "waiting" });
+    list.push(next(event));
   } else {
     list.push({ key: "nobody", kind: "nobody", text: "Consumer", note: "nobody here subscribes to it", state: "none" });
   }
   return list;
+}
+
+/** What a consumed event that has had no effect yet waits for. */
+function next(event) {
+  const step = { key: "next", kind: "next", text: "Consumer" };
+  switch (event.deliveries.at(-1)?.outcome) {
+    case "parked": return { ...step, note: "gave it up: see the dead letters", state: "none" };
+    case "retried": return { ...step, note: "tries again soon", state: "waiting" };
+    default: return event.stream ? { ...step, note: "on its way", state: "waiting" } : { ...step, note: "after the stream", state: "none" };
+  }
 }
 
 function measured(chain) {

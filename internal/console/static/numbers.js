@@ -33,6 +33,7 @@ const cards = [
     value: ([p50]) => ms(last(p50)),
     note: ([, p99]) => `p99 ${ms(last(p99))}`,
     scale: duration,
+    bend: Math.log1p, // one slow message would flatten all others
   }, {
     name: "Consumer lag", unit: "messages",
     lines: (s) => [s.consumerLag],
@@ -102,17 +103,21 @@ function card(c) {
       const format = c.scale ?? compact;
       setText(range, known.length ? `${format(least)} – ${format(most)}` : "");
       const top = Math.max(most, Number.MIN_VALUE);
-      area.setAttribute("d", path(lines[0], top, true));
-      strokes.forEach((stroke, i) => stroke.setAttribute("d", path(lines[i] ?? [], top, false)));
+      const height = (v) => (c.bend ? c.bend(v) / c.bend(top) : v / top);
+      area.setAttribute("d", path(lines[0], height, true));
+      strokes.forEach((stroke, i) => stroke.setAttribute("d", path(lines[i] ?? [], height, false)));
     },
   };
 }
 
-/** An SVG path through the values, the newest at the right edge. */
-function path(values, top, closed) {
+/**
+ * An SVG path through the values, the newest at the right edge.
+ * @param {(value: number) => number} height from 0 to 1
+ */
+function path(values, height, closed) {
   const step = WIDTH / (WINDOW - 1);
   const x = (i) => (WIDTH - (values.length - 1 - i) * step).toFixed(1);
-  const y = (v) => (HEIGHT - 1.5 - (v / top) * (HEIGHT - 4)).toFixed(1);
+  const y = (v) => (HEIGHT - 1.5 - height(v) * (HEIGHT - 4)).toFixed(1);
   let d = "";
   let from = -1;
   values.forEach((v, i) => {
