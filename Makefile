@@ -6,10 +6,10 @@ BIN  := .dev/bin
 OBS  := deploy/observability
 ARGS :=
 
-.PHONY: help run demo test check bench chaos generate build clean rename
+.PHONY: help run demo test check bench chaos screenshots generate build clean rename
 
 help: ## say what there is to do
-	@awk -F ': *[^#]*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': *[^#]*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: ## run it without Docker until Ctrl-C: Postgres, Redis, NATS and the service
 	go build -o $(BIN)/ ./cmd/billing ./cmd/dev
@@ -48,6 +48,11 @@ chaos: ## break everything under load and check every promise; ARGS='-duration 1
 	go run ./cmd/dev install
 	go build -o $(BIN)/ ./cmd/billing ./cmd/chaos
 	$(BIN)/chaos $(ARGS)
+
+screenshots: ## make the pictures of docs/images: the console and a trace
+	go run ./cmd/dev install
+	go build -o $(BIN)/ ./cmd/billing ./cmd/screenshots
+	$(BIN)/screenshots $(ARGS)
 
 generate: $(BIN)/tools ## make Go from sql/queries and sql/migrations
 	$(BIN)/sqlc generate
