@@ -14,8 +14,8 @@ import (
 type Outbox interface {
 	// PublishBatch hands up to limit unpublished messages, oldest first, to
 	// publish, and marks those it acknowledged (a nil error at their index). While
-	// all are acknowledged and there is a backlog, it may go on with larger
-	// batches, up to MaxBatch. It returns how many messages it handed over in all.
+	// all are acknowledged and there is a backlog, it may go on with batches of up
+	// to twice limit, and MaxBatch. It returns how many messages that were in all.
 	// Meanwhile nobody else publishes the same outbox: others get ErrBusy at once.
 	//
 	// A message whose error is Invalid can never be published: it is set aside

@@ -50,9 +50,9 @@ func TestNoFailureLetsAnEventOvertakeAnother(t *testing.T) {
 type modelOutbox struct{ waiting []Message }
 
 func (o *modelOutbox) PublishBatch(ctx context.Context, limit int, publish func(context.Context, []Message) []error) (int, error) {
-	handed := 0
-	for full, acknowledged := true, true; full && acknowledged; limit *= 2 {
-		batch := o.waiting[:min(limit, len(o.waiting))]
+	handed, size := 0, limit
+	for full, acknowledged := true, true; full && acknowledged; size = 2 * limit {
+		batch := o.waiting[:min(size, len(o.waiting))]
 		var left []Message
 		for i, err := range publish(ctx, batch) {
 			if err != nil {
@@ -60,7 +60,7 @@ func (o *modelOutbox) PublishBatch(ctx context.Context, limit int, publish func(
 			}
 		}
 		handed += len(batch)
-		full, acknowledged = len(batch) == limit, len(left) == 0
+		full, acknowledged = len(batch) == size, len(left) == 0
 		o.waiting = append(left, o.waiting[len(batch):]...)
 	}
 	return handed, nil

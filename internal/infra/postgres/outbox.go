@@ -82,7 +82,7 @@ func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(conte
 func drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	start, n := time.Now(), 0
+	start, size, n := time.Now(), limit, 0
 	rows, err := unpublished(ctx, queries, limit)
 	for err == nil && len(rows) > 0 {
 		batch := rows
@@ -91,9 +91,9 @@ func drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(
 		var publishing sync.WaitGroup
 		publishing.Go(func() { outcomes = publish(ctx, messages(batch)) })
 		rows = nil
-		if err = mark(ctx, queries, batch); err == nil && len(batch) == limit && time.Since(start) < maxHold {
-			limit = max(limit, min(2*limit, messaging.MaxBatch)) // each batch has a price of its own
-			rows, err = unpublished(ctx, queries, limit)
+		if err = mark(ctx, queries, batch); err == nil && len(batch) == size && time.Since(start) < maxHold {
+			size = max(limit, min(2*limit, messaging.MaxBatch)) // each batch has a price of its own
+			rows, err = unpublished(ctx, queries, size)
 		}
 		if err != nil {
 			cancel() // no acknowledgement can be recorded any more

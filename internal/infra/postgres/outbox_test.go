@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/fault"
@@ -12,17 +13,20 @@ import (
 
 var errStreamAway = fault.New(fault.Unavailable, "dependency-unavailable", "The stream is away.")
 
-// publish hands out one batch and returns the ids in it.
+// publish hands out one batch, once nobody else has one, and returns the ids in it.
 func (b *bench) publish(t *testing.T, outcome func(messaging.Message) error) (ids []string) {
 	t.Helper()
-	_, err := b.outbox.PublishBatch(t.Context(), 100, func(_ context.Context, batch []messaging.Message) []error {
-		outcomes := make([]error, len(batch))
-		for i, m := range batch {
-			ids = append(ids, m.ID)
-			outcomes[i] = outcome(m)
-		}
-		return outcomes
-	})
+	err := messaging.ErrBusy
+	for deadline := time.Now().Add(10 * time.Second); errors.Is(err, messaging.ErrBusy) && time.Now().Before(deadline); {
+		_, err = b.outbox.PublishBatch(t.Context(), 100, func(_ context.Context, batch []messaging.Message) []error {
+			outcomes := make([]error, len(batch))
+			for i, m := range batch {
+				ids = append(ids, m.ID)
+				outcomes[i] = outcome(m)
+			}
+			return outcomes
+		})
+	}
 	must(t, err)
 	return ids
 }
@@ -56,7 +60,7 @@ func TestOutboxForgetsNoEventBeforeItIsPublished(t *testing.T) {
 	}
 }
 
-// Batches follow each other in one transaction, each larger than the one before,
+// Batches follow each other in one transaction, the later ones of twice the size,
 // until one fails. That takes nothing from those before it, and ends it.
 func TestBacklogIsPublishedUpToTheFirstFailure(t *testing.T) {
 	b := setup(t)
@@ -78,10 +82,10 @@ func TestBacklogIsPublishedUpToTheFirstFailure(t *testing.T) {
 		return outcomes
 	})
 	must(t, err)
-	if n != 7 || !slices.Equal(sizes, []int{1, 2, 4}) {
+	if n != 5 || !slices.Equal(sizes, []int{1, 2, 2}) {
 		t.Fatalf("handed over %d messages in batches of %v", n, sizes)
 	}
-	if left := b.publish(t, published); len(left) != 2 || left[0] != handed[4] || slices.Contains(handed, left[1]) {
+	if left := b.publish(t, published); len(left) != 4 || left[0] != handed[4] || slices.Contains(handed, left[1]) {
 		t.Errorf("after %v, left were %v", handed, left)
 	}
 }
