@@ -19,7 +19,7 @@ const LIMIT_MS = 15_000;
  * @param {{method?: string, body?: string, key?: string}} [options] key is an Idempotency-Key
  * @returns {Promise<Answer>}
  */
-export async function call(path, { method = "POST", body, key } = {}) {
+async function call(path, { method = "POST", body, key } = {}) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key !== undefined) headers["Idempotency-Key"] = key;

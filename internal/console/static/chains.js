@@ -31,7 +31,7 @@ const COMMANDS = { issued: "Issue", paid: "Pay", cancelled: "Cancel" };
 const DOCUMENTS = { receipt: "Receipt", creditNote: "Credit note" };
 
 /** The part of the type that says what happened: billing.invoice.paid → paid. */
-export const happened = (event) => event.type.split(".").at(-1);
+const happened = (event) => event.type.split(".").at(-1);
 
 /**
  * One chain for each command, the oldest first.

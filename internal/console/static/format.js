@@ -3,7 +3,7 @@
 const decimals = new Map();
 
 /** How many digits the minor unit of a currency has. */
-export function minorDigits(currency) {
+function minorDigits(currency) {
   if (!decimals.has(currency)) {
     const { maximumFractionDigits } = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions();
     decimals.set(currency, maximumFractionDigits);

@@ -32,7 +32,7 @@ const cards = [
     lines: (s) => [s.commitToStreamMs?.p50 ?? null, s.commitToStreamMs?.p99 ?? null],
     value: ([p50]) => ms(last(p50)),
     note: ([, p99]) => `p99 ${ms(last(p99))}`,
-    scale: duration,
+    scale: (v) => duration(v).replace(" ", ""), // there is little room
     bend: Math.log1p, // one slow message would flatten all others
   }, {
     name: "Consumer lag", unit: "messages",
@@ -101,7 +101,7 @@ function card(c) {
       const least = known.length ? Math.min(...known) : 0;
       const most = known.length ? Math.max(...known) : 0;
       const format = c.scale ?? compact;
-      setText(range, known.length ? `${format(least)} – ${format(most)}` : "");
+      setText(range, known.length ? `${format(least)}–${format(most)}` : "");
       const top = Math.max(most, Number.MIN_VALUE);
       const height = (v) => (c.bend ? c.bend(v) / c.bend(top) : v / top);
       area.setAttribute("d", path(lines[0], height, true));
