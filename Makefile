@@ -28,7 +28,7 @@ demo: ## drive the running service through the whole loop and show what happens
 
 test: ## run all tests on real Postgres, NATS and Redis; ARGS='-count=2 -run Order'
 	go run ./cmd/dev install
-	go test -race $(ARGS) ./...
+	go test -race -timeout 20m $(ARGS) ./...
 
 check: $(BIN)/tools $(BIN)/promtool ## check format, vet, lint, generated code, modules, alerts and architecture
 	$(BIN)/golangci-lint run # with gofmt, goimports and go vet
