@@ -40,11 +40,14 @@ SET blocked_until = now() + sqlc.arg('pause')::interval, blocked_error = sqlc.ar
 WHERE seq = sqlc.arg('seq');
 
 -- name: OutboxBacklog :one
-SELECT count(*) AS unpublished,
-       count(blocked_until) AS blocked,
-       coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_age_seconds
-FROM outbox
-WHERE published_at IS NULL;
+-- Asked every few seconds, also when millions wait: the age is that of the first
+-- event, and more than a million are not counted.
+SELECT (SELECT count(*) FROM (
+           SELECT FROM outbox AS o WHERE o.published_at IS NULL LIMIT 1000000) AS counted) AS unpublished,
+       (SELECT count(*) FROM outbox AS b
+        WHERE b.published_at IS NULL AND b.blocked_until IS NOT NULL) AS blocked,
+       coalesce((SELECT extract(epoch FROM now() - f.created_at) FROM outbox AS f
+                 WHERE f.published_at IS NULL ORDER BY f.seq LIMIT 1), 0)::float8 AS oldest_age_seconds;
 
 -- name: BlockedEvents :many
 SELECT seq, id, aggregate_type, aggregate_id, type, created_at, blocked_error

@@ -25,7 +25,7 @@ const (
 
 // Backlog is the state of an outbox.
 type Backlog struct {
-	Events    int64         // that wait to be published
+	Events    int64         // that wait to be published; a million may stand for more
 	OldestAge time.Duration // of those; zero if there is none
 	Blocked   int64         // of those, that the stream refuses for good
 }

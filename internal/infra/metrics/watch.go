@@ -48,7 +48,7 @@ func gauge(name, help string) *prometheus.Desc { return prometheus.NewDesc(name,
 func (m *Metrics) WatchBacklog(ask func(context.Context) (messaging.Backlog, error)) {
 	m.registry.MustRegister(&question{
 		gauges: []*prometheus.Desc{
-			gauge("billing_outbox_unpublished_events", "Committed events that wait to be published."),
+			gauge("billing_outbox_unpublished_events", "Committed events that wait to be published; more than a million are not counted."),
 			gauge("billing_outbox_oldest_unpublished_age_seconds", "Age of the oldest event that waits."),
 			gauge("billing_outbox_blocked_events", "Events that the stream refuses; each holds back an aggregate of its own."),
 		},
