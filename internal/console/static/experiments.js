@@ -95,7 +95,7 @@ export function experiments(root) {
     watch = (sample) => {
       if (!sample) return;
       if (sample.backlog > 0) setText(backlog, `${sample.backlog} wait in the outbox, the oldest for ${duration(sample.oldestAgeSeconds * 1000)}.${state.relay === "paused" ? " Resume the relay." : ""}`);
-      else setText(backlog, "The outbox is empty: all are in the stream, in order.");
+      else if (sample.backlog === 0) setText(backlog, "The outbox is empty: all are in the stream, in order.");
     };
   });
 

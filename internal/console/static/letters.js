@@ -16,6 +16,7 @@ export function letters(root) {
       const waiting = state.deadLetters.filter((l) => !l.replayed).length;
       rows(state.deadLetters.map((l) => ({ ...l, mode: state.mode })));
       empty.hidden = state.deadLetters.length > 0;
+      setText(empty, "Nothing here: every message could be handled.");
       setText(count, state.deadLetters.length ? `${waiting} waiting` : "");
     },
   };
@@ -62,6 +63,6 @@ function pretty(payload) {
 
 async function replay(sequence) {
   const answer = await api.replayLetter(sequence);
-  if (answer.ok) toast("ok", "Replayed", "It went back to the stream, under its own id.");
+  if (answer.ok) toast("ok", "Replayed", "It went back to the stream. If it had its effect already, nothing happens.");
   else toastProblem(answer);
 }

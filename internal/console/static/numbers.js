@@ -10,6 +10,11 @@ const HEIGHT = 32;
 const total = (values) => values.reduce((sum, v) => sum + (v ?? 0), 0);
 const last = (values) => values.findLast((v) => v !== null) ?? null;
 const ms = (v) => (v === null ? "–" : duration(v));
+const now = (line) => line.at(-1) ?? null;
+const reading = (v) => (v === null ? "–" : compact(v));
+
+/** What to say of a line's value: null while it is not known, for the given reason. */
+const say = (line, away, known) => (line.length === 0 ? "" : now(line) === null ? away : known(now(line)));
 
 /**
  * What is shown of the samples. Lines are drawn in one scale; the first is the
@@ -19,13 +24,13 @@ const cards = [
   {
     name: "Commands", unit: "/s",
     lines: (s) => [s.commandsPerSecond],
-    value: ([line]) => compact(line.at(-1) ?? 0),
-    note: (_, samples) => `${compact(samples.at(-1)?.publishedPerSecond ?? 0)}/s published`,
+    value: ([line]) => reading(now(line)),
+    note: ([line], samples) => say(line, "", () => `${compact(samples.at(-1).publishedPerSecond)}/s published`),
   }, {
     name: "Outbox backlog", unit: "events",
     lines: (s) => [s.backlog],
-    value: ([line]) => compact(line.at(-1) ?? 0),
-    note: ([line], samples) => (line.at(-1) > 0 ? `oldest ${duration(samples.at(-1).oldestAgeSeconds * 1000)}` : "nothing waits"),
+    value: ([line]) => reading(now(line)),
+    note: ([line], samples) => say(line, "not known now", (n) => (n > 0 ? `oldest ${duration(samples.at(-1).oldestAgeSeconds * 1000)}` : "nothing waits")),
     alarm: (_, samples) => (samples.at(-1)?.oldestAgeSeconds ?? 0) > 2,
   }, {
     name: "Commit → stream", unit: "p50",
@@ -37,19 +42,19 @@ const cards = [
   }, {
     name: "Consumer lag", unit: "messages",
     lines: (s) => [s.consumerLag],
-    value: ([line]) => (line.at(-1) === null ? "–" : compact(line.at(-1) ?? 0)),
-    note: ([line]) => (line.at(-1) === null ? "NATS is away" : "pending or in hand"),
+    value: ([line]) => reading(now(line)),
+    note: ([line]) => say(line, "NATS is away", () => "pending or in hand"),
   }, {
     name: "Redeliveries", unit: "in 2 min",
     lines: (s) => [s.redeliveries],
-    value: ([line]) => compact(total(line)),
-    note: ([line]) => `${compact(line.at(-1) ?? 0)}/s now`,
+    value: ([line]) => reading(line.length === 0 ? null : total(line)),
+    note: ([line]) => say(line, "", (n) => `${compact(n)}/s now`),
   }, {
     name: "Dead letters", unit: "waiting",
     lines: (s) => [s.deadLetters],
-    value: ([line]) => (line.at(-1) === null ? "–" : compact(line.at(-1) ?? 0)),
-    note: ([line]) => (line.at(-1) === null ? "NATS is away" : line.at(-1) > 0 ? "not replayed yet" : "none"),
-    alarm: ([line]) => line.at(-1) > 0,
+    value: ([line]) => reading(now(line)),
+    note: ([line]) => say(line, "NATS is away", (n) => (n > 0 ? "not replayed yet" : "none")),
+    alarm: ([line]) => now(line) > 0,
   },
 ];
 
