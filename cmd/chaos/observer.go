@@ -43,7 +43,11 @@ func (s *stack) observe(ctx context.Context) (*observer, error) {
 		return nil, err
 	}
 	o.letters = natsbus.NewDeadLetters(o.conn, silence)
-	if o.nc, err = nats.Connect(s.nats.URL()); err != nil {
+	err = eventually(ctx, "NATS takes a connection", func() (err error) {
+		o.nc, err = nats.Connect(s.nats.URL())
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	o.js, err = jetstream.New(o.nc)
