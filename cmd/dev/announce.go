@@ -33,7 +33,7 @@ See the whole loop: make demo, in another terminal. Ctrl-C stops everything.
 
 `, s.api.url)
 	if consoleMode() != "off" {
-		fmt.Fprintf(&text, "Or in the browser: %s/\n\n", s.api.url)
+		fmt.Fprintf(&text, "Watch it in the browser:\n\n  %s/\n\n", s.api.url)
 	}
 	_, err := os.Stdout.WriteString(text.String())
 	return err
