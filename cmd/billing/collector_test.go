@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -98,7 +99,7 @@ func (c *collector) trace(id string) []span {
 			trace = append(trace, one)
 		}
 	}
-	slices.SortFunc(trace, func(a, b span) int { return int(a.GetStartTimeUnixNano()) - int(b.GetStartTimeUnixNano()) })
+	slices.SortFunc(trace, func(a, b span) int { return cmp.Compare(a.GetStartTimeUnixNano(), b.GetStartTimeUnixNano()) })
 	return trace
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/console"
 	"github.com/winaity/billing/internal/infra/tracing"
 )
@@ -59,7 +60,7 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 		Console:   console.Mode(e.oneOf("BILLING_CONSOLE", string(console.Off), string(console.Read), string(console.Demo))),
 
 		OutboxPollInterval: e.duration("BILLING_OUTBOX_POLL_INTERVAL", 5*time.Second, 10*time.Millisecond, time.Hour),
-		OutboxBatchSize:    e.number("BILLING_OUTBOX_BATCH_SIZE", 500, 1000),
+		OutboxBatchSize:    e.number("BILLING_OUTBOX_BATCH_SIZE", 500, messaging.MaxBatch),
 		OutboxRetention:    e.duration("BILLING_OUTBOX_RETENTION", 7*24*time.Hour, time.Minute, 10*365*24*time.Hour),
 
 		StreamReplicas:      e.number("BILLING_STREAM_REPLICAS", 1, 5),

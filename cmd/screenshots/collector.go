@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -73,7 +74,7 @@ func (c *collector) trace(id []byte) (spans []*tracepb.Span) {
 		}
 	}
 	slices.SortStableFunc(spans, func(a, b *tracepb.Span) int {
-		return int(a.GetStartTimeUnixNano()) - int(b.GetStartTimeUnixNano()) //nolint:gosec // they are near each other
+		return cmp.Compare(a.GetStartTimeUnixNano(), b.GetStartTimeUnixNano())
 	})
 	return spans
 }

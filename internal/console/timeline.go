@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/winaity/billing/internal/app/invoicing"
@@ -118,12 +117,12 @@ func newEffect(kind string, d *document.Snapshot) *effect {
 	return &effect{kind, d.ID, d.Number, Instant(d.IssuedAt)}
 }
 
-// traceID returns the trace id in a W3C traceparent: version-traceid-…
+// traceID returns the trace of an event; empty if it has none.
 func traceID(traceparent string) string {
-	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
-		return parts[1]
+	if !messaging.WellFormedTraceparent(traceparent) {
+		return ""
 	}
-	return ""
+	return messaging.Trace{Traceparent: traceparent}.TraceID()
 }
 
 // positions remembers where the stream has events. Only the watch uses it.

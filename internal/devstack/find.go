@@ -67,22 +67,17 @@ func postgresVersion(dir string) int {
 
 // FindRedis returns the path of redis-server.
 func FindRedis() (string, error) {
-	for _, name := range []string{
+	return find("redis-server",
 		"redis-server",
 		"/usr/bin/redis-server",
 		"/opt/homebrew/bin/redis-server",
 		"/usr/local/bin/redis-server",
-	} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("redis-server: %w (looked in PATH)", ErrMissing)
+	)
 }
 
 // FindChromium returns the path of Chromium or Chrome.
 func FindChromium() (string, error) {
-	for _, name := range []string{
+	return find("chromium or google-chrome",
 		"chromium",
 		"chromium-browser",
 		"google-chrome",
@@ -90,10 +85,15 @@ func FindChromium() (string, error) {
 		"chrome",
 		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 		"/Applications/Chromium.app/Contents/MacOS/Chromium",
-	} {
+	)
+}
+
+// find returns the path of the first program that is there.
+func find(what string, names ...string) (string, error) {
+	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("chromium or google-chrome: %w (looked in PATH)", ErrMissing)
+	return "", fmt.Errorf("%s: %w (looked in PATH)", what, ErrMissing)
 }

@@ -19,8 +19,6 @@ const (
 
 	// maxPending bounds the messages whose acknowledgement is awaited.
 	maxPending = 4096
-	// maxBatch is the server's limit for an atomic batch.
-	maxBatch = 1000
 	// batchHeaderSize is more than what a batch adds to the header of a message.
 	batchHeaderSize = 128
 )
@@ -87,8 +85,8 @@ func (p *Publisher) PublishAtomically(ctx context.Context, messages []messaging.
 	if len(messages) == 0 {
 		return nil
 	}
-	if len(messages) > maxBatch {
-		return fmt.Errorf("%w: %d messages are more than %d", messaging.ErrBatchRejected, len(messages), maxBatch)
+	if len(messages) > messaging.MaxBatch {
+		return fmt.Errorf("%w: %d messages are more than %d", messaging.ErrBatchRejected, len(messages), messaging.MaxBatch)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.ackTimeout)
 	defer cancel()

@@ -42,8 +42,8 @@ func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool} }
 
 // PublishBatch implements messaging.Outbox. The lock, the reading, the marking
 // and the publishing are one transaction: if it fails after publishing, the same
-// messages are published again under the same ids. Postgres ends the
-// session of a holder that hangs when the time for its batch is over.
+// messages are published again under the same ids. Postgres ends the session of a
+// holder that hangs when the time for its batch is over.
 func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxBatchTimeout)
 	defer cancel()
