@@ -36,18 +36,18 @@ func audit(ctx context.Context, p program, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
-	pool, err := postgres.Open(ctx, p.config.DatabaseURL)
+	db, err := postgres.Open(ctx, p.config.Database)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer db.Close()
 	bus, err := connect(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer bus.Close()
 
-	a := auditor{tables: postgres.NewAudit(pool), bus: bus, grace: *grace, limit: *limit}
+	a := auditor{tables: postgres.NewAudit(db), bus: bus, grace: *grace, limit: *limit}
 	var findings []finding
 	failed := false
 	for _, check := range []func(context.Context) (finding, error){a.numbers, a.documents, a.unpublished, a.stream} {

@@ -4,72 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 )
-
-// Invariant 8: a fail-over of Postgres, in which connections are cut and the next
-// server is read-only for a while, is a 503 to commands and never a 500. The
-// events of all that was answered follow.
-func TestFailOverOfPostgresIs503AndPasses(t *testing.T) {
-	s := newStack(t)
-	i := s.serve(nil)
-	stop := make(chan struct{})
-	var issued, refused atomic.Int64
-	var clients sync.WaitGroup
-	for range 4 {
-		clients.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				a, err := i.try(http.MethodPost, "/v1/invoices", anInvoice)
-				switch {
-				case err != nil:
-					t.Error(err)
-				case a.StatusCode == http.StatusCreated:
-					issued.Add(1)
-				case a.StatusCode == http.StatusServiceUnavailable && a.Header.Get("Retry-After") != "":
-					refused.Add(1)
-				default:
-					t.Errorf("during the fail-over: %s %v %s", a.Status, a.Header, a.body)
-				}
-			}
-		})
-	}
-	for range 2 {
-		before := issued.Load()
-		s.eventually("commands work", func() bool { return issued.Load() > before+10 })
-		s.readOnly(true)
-		before = refused.Load()
-		s.eventually("commands are refused", func() bool { return refused.Load() > before+10 })
-		i.expect(http.StatusOK, http.MethodGet, "/v1/invoices", "") // a stand-by can be read
-		s.readOnly(false)
-	}
-	before := issued.Load()
-	s.eventually("commands work again", func() bool { return issued.Load() > before+10 })
-	close(stop)
-	clients.Wait()
-	s.prove()
-	if n := s.count("invoices"); n < int(issued.Load()) {
-		t.Errorf("%d invoices, but %d commands were answered", n, issued.Load())
-	}
-}
-
-// readOnly makes the database refuse writes, or take them again, and cuts all
-// connections to it.
-func (s *stack) readOnly(on bool) {
-	s.Helper()
-	action := "RESET default_transaction_read_only"
-	if on {
-		action = "SET default_transaction_read_only = on"
-	}
-	_, err := s.pool.Exec(s.Context(), "BEGIN READ WRITE; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I "+action+"', current_database()); END $$; COMMIT")
-	s.must(err)
-	s.cutConnections()
-}
 
 // Invariant 8: a Postgres that takes connections and never answers, at start too,
 // costs each request its deadline at most, and passes.

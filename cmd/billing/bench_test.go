@@ -33,7 +33,8 @@ var syncModes = []struct {
 // relayBench is a relay with all that it works on.
 type relayBench struct {
 	*testing.B
-	pool   *pgxpool.Pool
+	db     *postgres.DB
+	pool   *pgxpool.Pool // for what the service does not do
 	wake   messaging.Signal
 	outbox *postgres.Outbox
 	bus    *natsbus.Conn
@@ -47,10 +48,13 @@ func newRelayBench(b *testing.B, syncAlways bool) *relayBench {
 	server := devstack.DurablePostgresForTest(b)
 	r.must(server.CreateDatabase(b.Context(), "bench", ""))
 	r.must(migrateForTest(b.Context(), server.URL("bench")))
-	pool, err := postgres.Open(b.Context(), server.URL("bench"))
+	db, err := postgres.Open(b.Context(), must(postgres.ParseURL(server.URL("bench"))))
 	r.must(err)
-	b.Cleanup(pool.Close)
-	r.pool = pool
+	b.Cleanup(db.Close)
+	r.db = db
+	r.pool, err = pgxpool.New(b.Context(), server.URL("bench"))
+	r.must(err)
+	b.Cleanup(r.pool.Close)
 	broker, err := devstack.StartNATS(b.Context(), devstack.NATSOptions{Dir: b.TempDir(), SyncAlways: syncAlways})
 	r.must(err)
 	b.Cleanup(func() { r.must(broker.Stop(context.Background())) })
@@ -67,7 +71,7 @@ func newRelayBench(b *testing.B, syncAlways bool) *relayBench {
 	r.must(r.bus.Ensure(b.Context(), natsbus.BillingTopology(natsbus.Settings{Replicas: 1, MaxDeliver: 5, AckWait: time.Minute, Subjects: []string{invoice.TypePaid}})))
 	publisher, err := natsbus.NewPublisher(r.bus, ackTimeout)
 	r.must(err)
-	r.outbox = postgres.NewOutbox(r.pool)
+	r.outbox = postgres.NewOutbox(db)
 	r.relay = func(observer messaging.Observer) *messaging.Relay {
 		return messaging.NewRelay(r.outbox, publisher, r.wake, messaging.RelayOptions{
 			BatchSize: 500, PollInterval: 5 * time.Second, BatchTimeout: batchTimeout,
@@ -185,7 +189,7 @@ func BenchmarkCommitToStream(b *testing.B) {
 	for _, mode := range syncModes {
 		b.Run(mode.name, func(b *testing.B) {
 			r := newRelayBench(b, mode.always)
-			store := postgres.NewStore(r.pool, r.wake)
+			store := postgres.NewStore(r.db, r.wake)
 			latencies := &latencyObserver{acked: map[string]time.Time{}}
 			ctx, cancel := context.WithCancel(b.Context())
 			var running sync.WaitGroup

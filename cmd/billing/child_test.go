@@ -48,8 +48,8 @@ const (
 )
 
 var children = map[string]func() int{
-	diesBeforeCommit:  serving(func(p *ports) { p.store = hookedStore{Store: p.store, written: die} }),
-	diesAfterCommit:   serving(func(p *ports) { p.store = hookedStore{Store: p.store, committed: die} }),
+	diesBeforeCommit:  serving(func(p *ports) { p.commands = hookedStore{Store: p.commands, written: die} }),
+	diesAfterCommit:   serving(func(p *ports) { p.commands = hookedStore{Store: p.commands, committed: die} }),
 	diesBeforePublish: serving(func(p *ports) { p.publisher = hookedPublisher{Publisher: p.publisher, before: dieOf} }),
 	diesAfterPublish:  serving(func(p *ports) { p.publisher = hookedPublisher{Publisher: p.publisher, after: die} }),
 	diesWithClaim:     serving(func(p *ports) { p.claims = hookedClaims{Claims: p.claims, claimed: func(string) { die() }} }),
@@ -74,10 +74,10 @@ var children = map[string]func() int{
 			fmt.Fprintln(os.Stderr, "publishing", len(batch))
 		}, after: sync.OnceFunc(stop)}
 	}),
-	stopsInTransaction: serving(func(p *ports) { p.store = hookedStore{Store: p.store, written: stop} }),
+	stopsInTransaction: serving(func(p *ports) { p.commands = hookedStore{Store: p.commands, written: stop} }),
 	serves:             serving(nil),
 	migratesWithoutHaste: func() int {
-		_, err := postgres.Migrate(context.Background(), os.Getenv("DATABASE_URL"), withBlockedMigration())
+		_, err := postgres.Migrate(context.Background(), must(postgres.ParseURL(os.Getenv("DATABASE_URL"))), withBlockedMigration())
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailure
 	},

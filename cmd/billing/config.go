@@ -13,12 +13,14 @@ import (
 
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/console"
+	"github.com/winaity/billing/internal/infra/postgres"
 	"github.com/winaity/billing/internal/infra/tracing"
 )
 
 // config is all that the environment may set. README.md documents it.
 type config struct {
-	DatabaseURL, NATSURL, RedisURL string
+	Database          *postgres.Config // nil if the command needs none
+	NATSURL, RedisURL string
 
 	HTTPAddr  string
 	LogLevel  slog.Level
@@ -50,9 +52,9 @@ type needs struct{ database, nats, redis bool }
 func loadConfig(getenv func(string) string, n needs) (config, error) {
 	e := environment{getenv: getenv}
 	c := config{
-		DatabaseURL: e.url("DATABASE_URL", n.database, "postgres", "postgresql"),
-		NATSURL:     e.url("NATS_URL", n.nats, "nats", "tls", "ws", "wss"),
-		RedisURL:    e.url("REDIS_URL", n.redis, "redis", "rediss"),
+		Database: parsed(&e, "DATABASE_URL", n.database, postgres.ParseURL),
+		NATSURL:  e.url("NATS_URL", n.nats, "nats", "tls", "ws", "wss"),
+		RedisURL: e.url("REDIS_URL", n.redis, "redis", "rediss"),
 
 		HTTPAddr:  e.addr("BILLING_HTTP_ADDR", ":8080"),
 		LogLevel:  e.level("BILLING_LOG_LEVEL", slog.LevelInfo),
@@ -85,7 +87,7 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 // LogValue shows the configuration without its secrets.
 func (c config) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.String("database", redact(c.DatabaseURL)),
+		slog.Any("database", c.Database),
 		slog.String("nats", redact(c.NATSURL)),
 		slog.String("redis", redact(c.RedisURL)),
 		slog.String("http", c.HTTPAddr),
@@ -127,6 +129,23 @@ type environment struct {
 
 func (e *environment) problem(name, format string, args ...any) {
 	e.problems = append(e.problems, name+" "+fmt.Sprintf(format, args...))
+}
+
+// parsed returns what parse, which knows a driver's rules, makes of a URL; a zero
+// value if it is not needed. The error of parse is to be shown.
+func parsed[T any](e *environment, name string, needed bool, parse func(string) (T, error)) (value T) {
+	raw := e.getenv(name)
+	switch {
+	case !needed:
+	case raw == "":
+		e.problem(name, "is required")
+	default:
+		var err error
+		if value, err = parse(raw); err != nil {
+			e.problem(name, "%s", err)
+		}
+	}
+	return value
 }
 
 // url never quotes the value: it may hold a password.

@@ -185,7 +185,7 @@ func TestCrashInAMigration(t *testing.T) {
 	})
 	s.must(c.process.Kill())
 	s.must(reader.Rollback(t.Context()))
-	applied, err := postgres.Migrate(t.Context(), s.database, withBlockedMigration())
+	applied, err := postgres.Migrate(t.Context(), must(postgres.ParseURL(s.database)), withBlockedMigration())
 	if err != nil || len(applied) != 1 {
 		t.Errorf("the next migration applied %v: %v", applied, err)
 	}

@@ -10,11 +10,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/winaity/billing/internal/devstack"
 	natsbus "github.com/winaity/billing/internal/infra/nats"
-	"github.com/winaity/billing/internal/infra/postgres"
 )
 
 func TestBadConfigurationIsToldAllAtOnce(t *testing.T) {
@@ -218,7 +218,7 @@ func TestPostgresAwayIs503AndPasses(t *testing.T) {
 	s.must(server.CreateDatabase(t.Context(), "billing", ""))
 	s.database = server.URL("billing")
 	s.must(migrateForTest(t.Context(), s.database))
-	pool, err := postgres.Open(t.Context(), s.database)
+	pool, err := pgxpool.New(t.Context(), s.database)
 	s.must(err)
 	t.Cleanup(pool.Close)
 	s.pool = pool

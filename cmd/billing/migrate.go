@@ -13,7 +13,7 @@ func migrate(ctx context.Context, p program, args []string) error {
 	if len(args) > 0 {
 		return &usageError{fmt.Sprintf("unexpected argument %q", args[0])}
 	}
-	applied, err := postgres.Migrate(ctx, p.config.DatabaseURL, sql.Migrations())
+	applied, err := postgres.Migrate(ctx, p.config.Database, sql.Migrations())
 	for _, m := range applied {
 		fmt.Fprintf(p.stdout, "applied %s\n", m.Name)
 	}

@@ -23,12 +23,12 @@ func outbox(ctx context.Context, p program, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
 	defer cancel()
-	pool, err := postgres.Open(ctx, p.config.DatabaseURL)
+	db, err := postgres.Open(ctx, p.config.Database)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	return action(ctx, p, postgres.NewOutbox(pool), args[1:])
+	defer db.Close()
+	return action(ctx, p, postgres.NewOutbox(db), args[1:])
 }
 
 func outboxStatus(ctx context.Context, p program, box *postgres.Outbox, args []string) error {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/infra/postgres"
 )
 
 // serve runs the service until ctx ends.
@@ -36,7 +37,7 @@ func (s *service) run(ctx context.Context) error {
 	first, cancel := context.WithTimeout(ctx, firstCheckTimeout)
 	err := s.checkSchema(first)
 	cancel()
-	if err != nil && fault.KindOf(err) != fault.Unavailable {
+	if err != nil && !passes(err) {
 		s.close()
 		return err
 	}
@@ -158,12 +159,17 @@ func (s *service) eventually(ctx context.Context, what string, try func(context.
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // whoever ended ctx knows why
 		}
-		if fault.KindOf(err) != fault.Unavailable {
+		if !passes(err) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		s.log.WarnContext(ctx, "waiting", "for", what, "error", err)
 		wait(ctx, delay)
 	}
+}
+
+// passes reports whether what failed at the start may be waited for.
+func passes(err error) bool {
+	return fault.KindOf(err) == fault.Unavailable && !postgres.IsRefusal(err)
 }
 
 func wait(ctx context.Context, d time.Duration) {

@@ -50,7 +50,7 @@ type stack struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	s := &stack{T: t, database: devstack.DatabaseForTest(t, migrateForTest), nats: devstack.NATSForTest(t), redis: devstack.RedisForTest(t)}
-	pool, err := postgres.Open(t.Context(), s.database)
+	pool, err := pgxpool.New(t.Context(), s.database)
 	s.must(err)
 	t.Cleanup(pool.Close)
 	s.pool = pool
@@ -63,7 +63,10 @@ func newStack(t *testing.T) *stack {
 }
 
 func migrateForTest(ctx context.Context, url string) error {
-	_, err := postgres.Migrate(ctx, url, sql.Migrations())
+	config, err := postgres.ParseURL(url)
+	if err == nil {
+		_, err = postgres.Migrate(ctx, config, sql.Migrations())
+	}
 	return err
 }
 

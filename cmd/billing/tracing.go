@@ -40,7 +40,8 @@ func (e *environment) protocol(name, fallback string) string {
 
 // trace puts spans around what the ports do.
 func (p *ports) trace(spans *tracing.Spans) {
-	p.store = tracing.Store(spans, "postgresql", p.store)
+	p.commands = tracing.Store(spans, "postgresql", p.commands)
+	p.effects = tracing.Store(spans, "postgresql", p.effects)
 	p.outbox = spans.Outbox(p.outbox)
 	p.traceRequest = spans.Request
 	p.traceDelivery = spans.Delivery

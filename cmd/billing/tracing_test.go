@@ -194,7 +194,7 @@ func TestTraceShowsEveryAttempt(t *testing.T) {
 	c, environment := s.newCollector()
 	var failures atomic.Int64
 	failures.Store(2)
-	i := s.serveWrapped(environment, func(p *ports) { p.store = flakyStore{p.store, &failures} })
+	i := s.serveWrapped(environment, func(p *ports) { p.effects = flakyStore{p.effects, &failures} })
 	id := i.issue()
 	i.expect(http.StatusOK, http.MethodPost, "/v1/invoices/"+id+"/pay", "", "traceparent", sampled)
 	i.awaitReceipt(id)

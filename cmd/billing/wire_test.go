@@ -6,13 +6,14 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 )
 
 // wire is a way to a server that can be made to hang: it goes on taking
 // connections and bytes, and nothing comes through.
 type wire struct {
-	gate   sync.RWMutex // locked while the wire hangs
-	server string       // host:port
+	gate   sync.RWMutex           // locked while the wire hangs
+	server atomic.Pointer[string] // host:port
 	net.Listener
 }
 
@@ -23,11 +24,13 @@ func (s *stack) newWire(server string) (w *wire, wired string) {
 	s.must(err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
-	w = &wire{server: u.Host, Listener: listener}
-	u.Host = listener.Addr().String()
+	w = &wire{Listener: listener}
+	w.server.Store(&u.Host)
+	wiredURL := *u
+	wiredURL.Host = listener.Addr().String()
 	go w.serve()
 	s.Cleanup(func() { s.must(listener.Close()) })
-	return w, u.String()
+	return w, wiredURL.String()
 }
 
 func (w *wire) serve() {
@@ -44,7 +47,7 @@ func (w *wire) serve() {
 
 func (w *wire) connect(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", w.server)
+	server, err := net.Dial("tcp", *w.server.Load())
 	if err != nil {
 		return
 	}
@@ -66,6 +69,15 @@ func (g gated) Write(p []byte) (int, error) {
 	g.gate.RLock()
 	defer g.gate.RUnlock()
 	return g.Writer.Write(p)
+}
+
+// lead leads new connections to another server; those that are there stay.
+func (w *wire) lead(to string) error {
+	u, err := url.Parse(to)
+	if err == nil {
+		w.server.Store(&u.Host)
+	}
+	return err
 }
 
 func (w *wire) hang() { w.gate.Lock() }

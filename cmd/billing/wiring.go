@@ -35,6 +35,14 @@ const (
 	inboxRetention = 35 * 24 * time.Hour
 )
 
+// The shares of the database's connections, in percent, of those who may wait for
+// a lock or come in crowds. The rest is for the relay, probes and metrics.
+const (
+	commandsShare = 45
+	effectsShare  = 20
+	readsShare    = 20
+)
+
 var dedupKeys = map[string]messaging.DedupKey{
 	"event-id":    messaging.ByEventID,
 	"natural-key": messaging.ByNaturalKey,
@@ -59,7 +67,8 @@ type service struct {
 
 // ports are what the application asks of the outside world, by their adapters.
 type ports struct {
-	store     invoicing.Store
+	commands  invoicing.Store
+	effects   invoicing.Store
 	reader    invoicing.Reader
 	outbox    messaging.Outbox
 	publisher messaging.Publisher
@@ -75,47 +84,50 @@ type ports struct {
 // newService makes the service out of its parts. It connects to nothing that
 // must be there: what is away is waited for later. If wrap is not nil, it may
 // put something around the adapters: tests make them fail at exact points.
-func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*ports)) (s *service, err error) {
-	s = &service{config: c, log: log}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*ports)) (*service, error) {
+	s := &service{config: c, log: log}
+	if err := s.assemble(ctx, c, log, wrap); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap func(*ports)) error {
 	telemetry, err := tracing.Open(ctx, c.Telemetry, log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.flush = telemetry.Close
 	if telemetry.Logs != nil {
 		log = alsoTo(telemetry.Logs, c.LogLevel, log)
 		s.log = log
 	}
-	pool, err := postgres.Open(ctx, c.DatabaseURL)
+	db, err := postgres.Open(ctx, c.Database)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.onClose(pool.Close)
+	s.onClose(db.Close)
 	wake := messaging.NewSignal()
 	bus, err := natsbus.Connect(c.NATSURL, "billing", log, wake.Notify)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.onClose(bus.Close)
 	publisher, err := natsbus.NewPublisher(bus, ackTimeout)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cache, err := redisstore.Open(c.RedisURL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.onClose(func() { _ = cache.Close() }) // nothing in it is worth waiting for
-	outbox, retention, letters := postgres.NewOutbox(pool), postgres.NewRetention(pool), natsbus.NewDeadLetters(bus, log)
+	outbox, retention, letters := postgres.NewOutbox(db), postgres.NewRetention(db), natsbus.NewDeadLetters(bus, log)
 	handlers := invoicing.Handlers()
 	subjects := slices.Sorted(maps.Keys(handlers))
 	checks := []httpapi.Check{
-		{Name: "postgres", Required: true, Probe: pool.Ping},
+		{Name: "postgres", Required: true, Probe: db.Ready},
 		{Name: "nats", Probe: bus.Ready},
 		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
 	}
@@ -124,14 +136,15 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	observer.WatchBacklog(outbox.Backlog)
 	observer.WatchLag(bus.Lag)
 	observer.WatchDeadLetters(letters.Waiting)
-	observer.WatchPool(func() metrics.PoolStats { return pool.Stat() })
+	observer.WatchPool(func() metrics.PoolStats { return db.Stat() })
 	for _, check := range checks {
 		observer.WatchDependency(check.Name, check.Probe)
 	}
 
-	reader := postgres.NewReader(pool)
+	reader := postgres.NewReader(db.Share(readsShare))
 	p := ports{
-		store:     postgres.NewStore(pool, wake),
+		commands:  postgres.NewStore(db.Share(commandsShare), wake),
+		effects:   postgres.NewStore(db.Share(effectsShare), wake),
 		reader:    reader,
 		outbox:    outbox,
 		publisher: publisher,
@@ -167,7 +180,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		PollInterval: c.OutboxPollInterval,
 		BatchTimeout: batchTimeout,
 	}, told.events, log)
-	once := messaging.NewOnce(p.store, p.claims, messaging.OnceOptions{
+	once := messaging.NewOnce(p.effects, p.claims, messaging.OnceOptions{
 		Key:   dedupKeys[c.DedupStrategy],
 		Lease: messaging.HandleTimeout(c.ConsumerAckWait),
 		TTL:   c.DedupTTL,
@@ -177,7 +190,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		MaxDeliver:  c.ConsumerMaxDeliver,
 		AckWait:     c.ConsumerAckWait,
 		Backoff:     c.ConsumerBackoff,
-		Ready:       pool.Ping,
+		Ready:       db.Ready,
 		Trace:       p.traceDelivery,
 	}, told.events, log)
 
@@ -191,9 +204,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 			messaging.Purge{Name: "idempotency_keys", Age: idempotency.Retention, Delete: retention.PurgeAnswers},
 		).Run,
 	}
-	s.checkSchema = func(ctx context.Context) error {
-		return postgres.CheckSchema(ctx, c.DatabaseURL, sql.Migrations())
-	}
+	s.checkSchema = func(ctx context.Context) error { return db.CheckSchema(ctx, sql.Migrations()) }
 	topology := natsbus.BillingTopology(natsbus.Settings{
 		Replicas:   c.StreamReplicas,
 		MaxDeliver: c.ConsumerMaxDeliver,
@@ -203,7 +214,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	s.ensureTopology = func(ctx context.Context) error { return bus.Ensure(ctx, topology) }
 	s.keepTopology = func(ctx context.Context) error { return bus.KeepTopology(ctx, topology) }
 	s.api = httpapi.New(httpapi.Options{
-		Commands:       invoicing.NewCommands(p.store, time.Now, observer.Command),
+		Commands:       invoicing.NewCommands(p.commands, time.Now, observer.Command),
 		Queries:        queries,
 		Guard:          idempotency.NewGuard(p.answers, 2*requestTimeout, messaging.NewToken, observer, log),
 		Checks:         checks,
@@ -218,7 +229,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		Log:            log,
 		Now:            time.Now,
 	})
-	return s, nil
+	return nil
 }
 
 func (s *service) onClose(f func()) { s.closers = append(s.closers, f) }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/winaity/billing/cmd/chaos/internal/check"
 	natsbus "github.com/winaity/billing/internal/infra/nats"
-	"github.com/winaity/billing/internal/infra/postgres"
 )
 
 // quietTimeout is how long the service may take, when nothing is broken any
@@ -36,7 +35,7 @@ func (s *stack) observe(ctx context.Context) (*observer, error) {
 	silence := slog.New(slog.DiscardHandler)
 	o := &observer{}
 	var err error
-	if o.pool, err = postgres.Open(ctx, s.databaseURL()); err != nil {
+	if o.pool, err = pgxpool.New(ctx, s.databaseURL()); err != nil {
 		return nil, err
 	}
 	if o.conn, err = natsbus.Connect(s.nats.URL(), "chaos", silence, func() {}); err != nil {

@@ -46,7 +46,11 @@ func startStack(ctx context.Context, o options, died func(*instance, error)) (s 
 	if err := s.postgres.CreateDatabase(ctx, database, ""); err != nil {
 		return s, err
 	}
-	if _, err := postgres.Migrate(ctx, s.databaseURL(), sql.Migrations()); err != nil {
+	config, err := postgres.ParseURL(s.databaseURL())
+	if err != nil {
+		return s, err
+	}
+	if _, err := postgres.Migrate(ctx, config, sql.Migrations()); err != nil {
 		return s, err
 	}
 	for n := range o.instances {

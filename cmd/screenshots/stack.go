@@ -57,7 +57,11 @@ func startStack(ctx context.Context, billing string) (*stack, error) {
 	if err := database.CreateDatabase(ctx, name, ""); err != nil {
 		return s, err
 	}
-	if _, err := postgres.Migrate(ctx, database.URL(name), sql.Migrations()); err != nil {
+	config, err := postgres.ParseURL(database.URL(name))
+	if err != nil {
+		return s, err
+	}
+	if _, err := postgres.Migrate(ctx, config, sql.Migrations()); err != nil {
 		return s, err
 	}
 	port, err := devstack.FreePort(0)

@@ -19,6 +19,9 @@ const oldestPostgres = 15
 func FindPostgres() (string, error) {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
+		if target, err := filepath.EvalSymlinks(path); err == nil { // the other programs may have no link
+			path = target
+		}
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	if dir := newestPostgres(dirs); dir != "" {

@@ -20,6 +20,8 @@ type PostgresOptions struct {
 	Dir     string // of the data and the log; made if it is missing
 	Port    int    // preferred; the next free one is taken if it is in use, 0 means any
 	Durable bool   // false is for tests: faster, and a power cut may lose data
+	// Primary is whose stand-by it is to be, by streaming; nil: nobody's.
+	Primary *Postgres
 
 	scratch bool // remove Dir when this process dies
 }
@@ -157,6 +159,9 @@ func (p *Postgres) ready(ctx context.Context) error {
 }
 
 func (p *Postgres) initialize(ctx context.Context) error {
+	if p.opts.Primary != nil {
+		return p.copyFrom(ctx, p.opts.Primary)
+	}
 	if _, err := os.Stat(p.data()); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -187,6 +192,29 @@ func (p *Postgres) initialize(ctx context.Context) error {
 		return err
 	}
 	return os.Rename(draft, p.data())
+}
+
+// copyFrom makes the data a copy of the primary's that follows it.
+func (p *Postgres) copyFrom(ctx context.Context, primary *Postgres) error {
+	if err := os.RemoveAll(p.data()); err != nil {
+		return err
+	}
+	return p.run(ctx, p.command("pg_basebackup", "-D", p.data(), "-d", primary.URL("postgres"),
+		"--write-recovery-conf", "--checkpoint=fast", "--no-sync"))
+}
+
+// Promote makes a stand-by a primary.
+func (p *Postgres) Promote(ctx context.Context) error { return p.exec(ctx, "SELECT pg_promote()") }
+
+// Follow stops a server, and starts it as a stand-by of primary.
+func (p *Postgres) Follow(ctx context.Context, primary *Postgres) error {
+	if err := p.Stop(ctx); err != nil {
+		return err
+	}
+	if err := p.copyFrom(ctx, primary); err != nil {
+		return err
+	}
+	return p.Start(ctx)
 }
 
 func (p *Postgres) command(program string, args ...string) *exec.Cmd {

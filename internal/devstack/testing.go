@@ -49,6 +49,12 @@ func PostgresForTest(tb testing.TB) *Postgres {
 	return postgresForTest(tb, PostgresOptions{Dir: tb.TempDir(), scratch: true})
 }
 
+// StandbyForTest returns a stand-by of primary.
+func StandbyForTest(tb testing.TB, primary *Postgres) *Postgres {
+	tb.Helper()
+	return postgresForTest(tb, PostgresOptions{Dir: tb.TempDir(), Primary: primary, scratch: true})
+}
+
 // DurablePostgresForTest is PostgresForTest with the speed of a server that
 // keeps what it has committed, for benchmarks.
 func DurablePostgresForTest(tb testing.TB) *Postgres {

@@ -61,18 +61,21 @@ func newAPI(change func(*httpapi.Options)) http.Handler {
 // newAPIOnPostgres returns the API on an empty database of the test's own.
 func newAPIOnPostgres(t *testing.T, change func(*httpapi.Options)) http.Handler {
 	t.Helper()
-	url := devstack.DatabaseForTest(t, func(ctx context.Context, url string) error {
-		_, err := postgres.Migrate(ctx, url, sql.Migrations())
-		return err
-	})
-	pool, err := postgres.Open(t.Context(), url)
+	config, err := postgres.ParseURL(devstack.DatabaseForTest(t, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	if _, err := postgres.Migrate(t.Context(), config, sql.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := postgres.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
 	return newAPI(func(o *httpapi.Options) {
-		o.Commands = invoicing.NewCommands(postgres.NewStore(pool, messaging.NewSignal()), time.Now, unobserved)
-		o.Queries = invoicing.NewQueries(postgres.NewReader(pool))
+		o.Commands = invoicing.NewCommands(postgres.NewStore(db, messaging.NewSignal()), time.Now, unobserved)
+		o.Queries = invoicing.NewQueries(postgres.NewReader(db))
 		if change != nil {
 			change(o)
 		}

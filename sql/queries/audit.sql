@@ -14,7 +14,7 @@ FROM (
 ) AS ranked
 WHERE ordinal <> expected OR year <> extract(year FROM issued_at AT TIME ZONE 'UTC')
 ORDER BY issued_at
-LIMIT $1;
+LIMIT sqlc.arg('max_rows')::bigint;
 
 -- name: InvoicesWithoutTheirDocument :many
 -- Also those with a document that their status does not call for, or that has
@@ -30,18 +30,18 @@ WHERE CASE
             OR (i.amount, i.currency) <> (d.amount, d.currency)
       END
 ORDER BY i.issued_at
-LIMIT sqlc.arg('max_rows');
+LIMIT sqlc.arg('max_rows')::bigint;
 
 -- name: StuckEvents :many
 SELECT id, type, aggregate_id, created_at, blocked_error
 FROM outbox
 WHERE published_at IS NULL AND created_at < now() - sqlc.arg('grace')::interval
 ORDER BY seq
-LIMIT sqlc.arg('max_rows');
+LIMIT sqlc.arg('max_rows')::bigint;
 
 -- name: PublishedEvents :many
 SELECT seq, id, type, aggregate_type, aggregate_id, published_at::timestamptz AS published_at
 FROM outbox
 WHERE seq > sqlc.arg('after') AND published_at IS NOT NULL
 ORDER BY seq
-LIMIT sqlc.arg('max_rows');
+LIMIT sqlc.arg('max_rows')::bigint;

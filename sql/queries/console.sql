@@ -14,6 +14,6 @@ FROM (
     SELECT * FROM outbox AS o
     WHERE o.id BETWEEN sqlc.arg('lowest')::text AND sqlc.arg('highest')::text
     ORDER BY o.id
-    LIMIT sqlc.arg('max_rows')) AS meanwhile
+    LIMIT sqlc.arg('max_rows')::bigint) AS meanwhile
 WHERE aggregate_id = ANY (sqlc.arg('aggregate_ids')::text[])
 ORDER BY seq;

@@ -18,4 +18,4 @@ WHERE key = ANY (ARRAY(
     SELECT k.key FROM idempotency_keys AS k
     WHERE k.created_at < now() - sqlc.arg('retention')::interval
     ORDER BY k.created_at
-    LIMIT sqlc.arg('max_rows')));
+    LIMIT sqlc.arg('max_rows')::bigint));

@@ -12,4 +12,4 @@ WHERE ctid = ANY (ARRAY(
     SELECT i.ctid FROM inbox AS i
     WHERE i.received_at < now() - sqlc.arg('retention')::interval
     ORDER BY i.received_at
-    LIMIT sqlc.arg('max_rows')));
+    LIMIT sqlc.arg('max_rows')::bigint));

@@ -14,15 +14,29 @@ SELECT pg_try_advisory_xact_lock(sqlc.arg('lock_key')::bigint)::boolean AS locke
        set_config('enable_seqscan', 'off', true)::text AS seqscan;
 
 -- name: UnpublishedEvents :many
--- A statement of its own: its snapshot must be taken after the lock.
-SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at
-FROM outbox
-WHERE published_at IS NULL
-  AND aggregate_id <> ALL (ARRAY(
+-- A statement of its own: its snapshot must be taken after the lock. What is
+-- blocked waits too, and may be the first.
+SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at,
+       coalesce((SELECT f.seq FROM outbox AS f
+                 WHERE f.published_at IS NULL AND f.seq >= sqlc.arg('floor')::bigint
+                 ORDER BY f.seq LIMIT 1), 0)::bigint AS first_waiting
+FROM outbox AS o
+WHERE o.published_at IS NULL AND o.seq >= sqlc.arg('floor')::bigint
+  AND o.aggregate_id <> ALL (ARRAY(
     SELECT b.aggregate_id FROM outbox AS b
     WHERE b.published_at IS NULL AND b.blocked_until > now()))
-ORDER BY seq
-LIMIT $1;
+ORDER BY o.seq
+LIMIT sqlc.arg('max_rows')::bigint;
+
+-- name: OutboxWriters :one
+-- The highest seq that is committed; and, looked up after that, since a statement
+-- takes its snapshot first, who may have written a lower one and not committed
+-- yet: a row gets its seq under the table's lock.
+SELECT coalesce((SELECT max(o.seq) FROM outbox AS o), 0)::bigint AS latest,
+       ARRAY(SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l
+             WHERE l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+               AND l.relation = 'outbox'::regclass AND l.mode = 'RowExclusiveLock'
+               AND l.pid <> pg_backend_pid())::text[] AS writers;
 
 -- name: MarkPublished :exec
 UPDATE outbox
@@ -54,7 +68,7 @@ SELECT seq, id, aggregate_type, aggregate_id, type, created_at, blocked_error
 FROM outbox
 WHERE published_at IS NULL AND blocked_until IS NOT NULL
 ORDER BY seq
-LIMIT $1;
+LIMIT sqlc.arg('max_rows')::bigint;
 
 -- name: PurgeOutbox :execrows
 -- There is no index by age, which each mark would have to write to. The oldest
@@ -68,7 +82,7 @@ WHERE seq = ANY (ARRAY(
         SELECT o.seq, o.published_at FROM outbox AS o
         WHERE o.published_at IS NOT NULL
         ORDER BY o.seq
-        LIMIT sqlc.arg('max_rows')) AS oldest
+        LIMIT sqlc.arg('max_rows')::bigint) AS oldest
     WHERE oldest.published_at < now() - sqlc.arg('retention')::interval));
 
 -- name: CountPublishedBetween :one
@@ -85,5 +99,5 @@ WHERE seq IN (
     WHERE o.published_at >= sqlc.arg('since')::timestamptz AND o.published_at < sqlc.arg('until')::timestamptz
       AND o.seq > sqlc.arg('after')::bigint
     ORDER BY o.seq
-    LIMIT sqlc.arg('max_rows'))
+    LIMIT sqlc.arg('max_rows')::bigint)
 RETURNING seq;

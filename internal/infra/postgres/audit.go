@@ -6,17 +6,15 @@ import (
 	"iter"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
 )
 
 // Audit looks for what should not be, by the tables alone. It changes nothing
 // and locks nothing.
-type Audit struct{ queries *dbgen.Queries }
+type Audit struct{ db *DB }
 
-// NewAudit returns the audit of the pool's database.
-func NewAudit(pool *pgxpool.Pool) *Audit { return &Audit{dbgen.New(pool)} }
+// NewAudit returns the audit of the database.
+func NewAudit(db *DB) *Audit { return &Audit{db} }
 
 // Misnumbered is a document whose number is not as high as the count of those
 // issued in its series and year up to it.
@@ -29,15 +27,11 @@ type Misnumbered struct {
 // Numbers returns up to limit misnumbered documents, the first issued first.
 // None means that all numbers are gapless, unique and chronological.
 func (a *Audit) Numbers(ctx context.Context, limit int) ([]Misnumbered, error) {
-	rows, err := a.queries.NumbersOutOfOrder(ctx, int32(limit)) //nolint:gosec // a page size
-	if err != nil {
-		return nil, fmt.Errorf("audit numbers: %w", classify(err))
-	}
-	found := make([]Misnumbered, len(rows))
-	for i, row := range rows {
-		found[i] = Misnumbered{row.Number, row.IssuedAt.UTC(), row.Expected}
-	}
-	return found, nil
+	return find(ctx, a.db, "numbers", func(q *dbgen.Queries) ([]dbgen.NumbersOutOfOrderRow, error) {
+		return q.NumbersOutOfOrder(ctx, int64(limit))
+	}, func(row dbgen.NumbersOutOfOrderRow) Misnumbered {
+		return Misnumbered{row.Number, row.IssuedAt.UTC(), row.Expected}
+	})
 }
 
 // Undocumented is an invoice whose receipt or credit note is missing, or does
@@ -50,15 +44,11 @@ type Undocumented struct {
 // Documents returns up to limit undocumented invoices, the first issued first.
 // What was settled within grace may still wait for its document.
 func (a *Audit) Documents(ctx context.Context, grace time.Duration, limit int) ([]Undocumented, error) {
-	rows, err := a.queries.InvoicesWithoutTheirDocument(ctx, dbgen.InvoicesWithoutTheirDocumentParams{Grace: grace, MaxRows: int32(limit)}) //nolint:gosec // a page size
-	if err != nil {
-		return nil, fmt.Errorf("audit documents: %w", classify(err))
-	}
-	found := make([]Undocumented, len(rows))
-	for i, row := range rows {
-		found[i] = Undocumented{row.ID, row.Number, row.Status, value(row.Kind)}
-	}
-	return found, nil
+	return find(ctx, a.db, "documents", func(q *dbgen.Queries) ([]dbgen.InvoicesWithoutTheirDocumentRow, error) {
+		return q.InvoicesWithoutTheirDocument(ctx, dbgen.InvoicesWithoutTheirDocumentParams{Grace: grace, MaxRows: int64(limit)})
+	}, func(row dbgen.InvoicesWithoutTheirDocumentRow) Undocumented {
+		return Undocumented{row.ID, row.Number, row.Status, value(row.Kind)}
+	})
 }
 
 // Stuck is an event that waits to be published for too long.
@@ -71,15 +61,11 @@ type Stuck struct {
 // Stuck returns up to limit events that wait for longer than grace, oldest
 // first.
 func (a *Audit) Stuck(ctx context.Context, grace time.Duration, limit int) ([]Stuck, error) {
-	rows, err := a.queries.StuckEvents(ctx, dbgen.StuckEventsParams{Grace: grace, MaxRows: int32(limit)}) //nolint:gosec // a page size
-	if err != nil {
-		return nil, fmt.Errorf("audit unpublished events: %w", classify(err))
-	}
-	found := make([]Stuck, len(rows))
-	for i, row := range rows {
-		found[i] = Stuck{row.ID, row.Type, row.AggregateID, row.CreatedAt.UTC(), value(row.BlockedError)}
-	}
-	return found, nil
+	return find(ctx, a.db, "unpublished events", func(q *dbgen.Queries) ([]dbgen.StuckEventsRow, error) {
+		return q.StuckEvents(ctx, dbgen.StuckEventsParams{Grace: grace, MaxRows: int64(limit)})
+	}, func(row dbgen.StuckEventsRow) Stuck {
+		return Stuck{row.ID, row.Type, row.AggregateID, row.CreatedAt.UTC(), value(row.BlockedError)}
+	})
 }
 
 // PublishedEvent is an event that the stream acknowledged.
@@ -95,22 +81,40 @@ const auditPage = 5000
 // in which they were recorded.
 func (a *Audit) Published(ctx context.Context) iter.Seq2[PublishedEvent, error] {
 	return func(yield func(PublishedEvent, error) bool) {
-		after := int64(0)
-		for {
-			rows, err := a.queries.PublishedEvents(ctx, dbgen.PublishedEventsParams{After: after, MaxRows: auditPage})
+		for after, more := int64(0), true; more; {
+			events, err := find(ctx, a.db, "published events", func(q *dbgen.Queries) ([]dbgen.PublishedEventsRow, error) {
+				return q.PublishedEvents(ctx, dbgen.PublishedEventsParams{After: after, MaxRows: auditPage})
+			}, func(row dbgen.PublishedEventsRow) PublishedEvent {
+				return PublishedEvent{row.Seq, row.ID, row.Type, row.AggregateType, row.AggregateID, row.PublishedAt.UTC()}
+			})
 			if err != nil {
-				yield(PublishedEvent{}, fmt.Errorf("audit published events: %w", classify(err)))
+				yield(PublishedEvent{}, err)
 				return
 			}
-			for _, row := range rows {
-				after = row.Seq
-				if !yield(PublishedEvent{row.Seq, row.ID, row.Type, row.AggregateType, row.AggregateID, row.PublishedAt.UTC()}, nil) {
+			for _, e := range events {
+				after = e.Seq
+				if !yield(e, nil) {
 					return
 				}
 			}
-			if len(rows) < auditPage {
-				return
-			}
+			more = len(events) == auditPage
 		}
 	}
+}
+
+// find returns what a query of the audit finds.
+func find[Row, Found any](ctx context.Context, db *DB, what string, query func(*dbgen.Queries) ([]Row, error), convert func(Row) Found) ([]Found, error) {
+	var found []Found
+	err := db.inTx(ctx, func(queries *dbgen.Queries) error {
+		rows, err := query(queries)
+		found = make([]Found, len(rows))
+		for i, row := range rows {
+			found[i] = convert(row)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("audit %s: %w", what, err)
+	}
+	return found, nil
 }

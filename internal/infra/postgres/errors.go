@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -22,44 +23,58 @@ func classify(err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
-	if unavailable(err) {
+	switch verdictOf(err) {
+	case passes:
 		return fault.Wrap(err, fault.Unavailable, "dependency-unavailable", "The database is not available right now.")
+	case operators:
+		return fault.Wrap(err, fault.Unavailable, "dependency-unavailable", "The database refuses the service until an operator changes something.")
+	case callers:
+		return fault.Wrap(err, fault.Invalid, fault.CodeValidation, "The database cannot hold a value of the request.")
+	default:
+		return err
 	}
-	return err
 }
 
-// unavailable reports whether the same call may succeed later, or on another
-// server after a fail-over.
-func unavailable(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || lostConnection(err) {
-		return true
+// IsRefusal reports whether err will not pass by itself: the password is wrong,
+// the database or a right is missing, the server does not know an option. Only an
+// operator can change that, so it is Unavailable while the service runs, and no
+// reason to wait for when it starts.
+func IsRefusal(err error) bool { return verdictOf(err) == operators }
+
+// verdictOf says what an error means.
+func verdictOf(err error) verdict {
+	pg, isServers := errors.AsType[*pgconn.PgError](err)
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case isServers && connecting:
+		return connectVerdict(pg)
+	case isServers:
+		return sqlState(pg.Code)
+	case refusesTLS(err):
+		return operators
+	case errors.Is(err, context.DeadlineExceeded), lostConnection(err):
+		return passes
+	default:
+		return ours
 	}
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
-		return false
-	}
-	// https://www.postgresql.org/docs/current/errcodes-appendix.html
-	switch class := pg.Code[:2]; class {
-	case "08", // connection exception
-		"53": // insufficient resources
-		return true
-	}
-	switch pg.Code {
-	case "57P01", "57P02", "57P03", // shut down, crashed, starting
-		"57P05",                        // idle session ended
-		"25P03",                        // idle transaction ended
-		"25006",                        // read only: a stand-by, or a primary being replaced
-		"55P03",                        // lock not available in time
-		serializationFailure, deadlock: // still so after the retries
-		return true
-	}
-	return false
 }
 
-const (
-	serializationFailure = "40001"
-	deadlock             = "40P01"
-)
+// connectVerdict is for what a server, or a pooler, says to who connects: nobody
+// has sent it a statement yet, so what it does not like are the settings.
+func connectVerdict(e *pgconn.PgError) verdict {
+	if strings.Contains(e.Message, "startup parameter") { // PgBouncer, as a protocol violation
+		return operators
+	}
+	if v := sqlState(e.Code); v == passes {
+		return passes
+	}
+	return operators
+}
+
+func refusesTLS(err error) bool {
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	return untrusted || err != nil && strings.Contains(err.Error(), "server refused TLS connection") // the driver has no name for it
+}
 
 // lostConnection reports whether the connection could not be made, or broke.
 func lostConnection(err error) bool {
@@ -81,7 +96,15 @@ func retryable(err error) bool {
 		return false
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code == serializationFailure || pg.Code == deadlock || strings.HasPrefix(pg.Code, "57P")
+		return pg.Code == serializationFailure || pg.Code == deadlock || strings.HasPrefix(pg.Code, "57P") || outdated(err)
 	}
 	return lostConnection(err) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// outdated reports whether err may be due to the connection alone, since it was
+// made: its server is a stand-by by now, or a migration has changed what one of
+// its prepared statements returns.
+func outdated(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == readOnly || pg.Code == notSupported)
 }

@@ -38,14 +38,17 @@ func (r *Reader) History(ctx context.Context, of invoicing.View) ([]invoicing.Re
 			continue
 		}
 		lowest, highest := messaging.IDRange("evt_", moment.Add(-clockSkew), moment.Add(lockPeriod))
-		rows, err := r.queries.EventsBetween(ctx, dbgen.EventsBetweenParams{
-			Lowest: lowest, Highest: highest, MaxRows: meanwhile, AggregateIds: aggregates,
+		err := r.db.inTx(ctx, func(queries *dbgen.Queries) error {
+			rows, err := queries.EventsBetween(ctx, dbgen.EventsBetweenParams{
+				Lowest: lowest, Highest: highest, MaxRows: meanwhile, AggregateIds: aggregates,
+			})
+			for _, row := range rows {
+				found[row.Seq] = row
+			}
+			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read events of invoice %s: %w", of.ID, classify(err))
-		}
-		for _, row := range rows {
-			found[row.Seq] = row
+			return nil, fmt.Errorf("read events of invoice %s: %w", of.ID, err)
 		}
 	}
 	history := make([]invoicing.Recorded, 0, len(found))
@@ -57,7 +60,7 @@ func (r *Reader) History(ctx context.Context, of invoicing.View) ([]invoicing.Re
 				Subject:       row.Type,
 				AggregateType: row.AggregateType,
 				AggregateID:   row.AggregateID,
-				Payload:       row.Payload,
+				Payload:       []byte(row.Payload),
 				Traceparent:   value(row.Traceparent),
 				RecordedAt:    row.CreatedAt.UTC(),
 			},

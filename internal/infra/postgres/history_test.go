@@ -102,8 +102,8 @@ func TestHistoryReadsLittleOfALongOutbox(t *testing.T) {
 	_, err = b.pool.Exec(t.Context(), "ANALYZE outbox")
 	must(t, err)
 
-	pool, read := b.reading(t)
-	reader := postgres.NewReader(pool)
+	db, read := b.reading(t)
+	reader := postgres.NewReader(db)
 	for range 10 { // also once the plan is made without the values
 		before := read("outbox")
 		history, err := reader.History(t.Context(), view)

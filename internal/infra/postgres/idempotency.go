@@ -33,7 +33,7 @@ func (t *tx) Recall(ctx context.Context, r idempotency.Request) (*idempotency.An
 		return nil, idempotency.ErrReused
 	}
 	answer := idempotency.Answer{Status: int(row.Status), Body: row.Body}
-	if err := json.Unmarshal(row.Header, &answer.Header); err != nil {
+	if err := json.Unmarshal([]byte(row.Header), &answer.Header); err != nil {
 		return nil, fmt.Errorf("decode header of kept answer: %w", err)
 	}
 	return &answer, nil
@@ -49,7 +49,7 @@ func (t *tx) Keep(ctx context.Context, r idempotency.Request, a idempotency.Answ
 		Key:         r.Key,
 		Fingerprint: r.Fingerprint,
 		Status:      int32(a.Status), //nolint:gosec // an HTTP status
-		Header:      header,
+		Header:      string(header),
 		Body:        a.Body,
 	})
 	if err != nil {

@@ -22,7 +22,9 @@ func TestMain(m *testing.M) { os.Exit(devstack.Run(m)) }
 // bench is a database of the test's own with everything that works on it.
 type bench struct {
 	url      string
-	pool     *pgxpool.Pool
+	config   *postgres.Config
+	db       *postgres.DB
+	pool     *pgxpool.Pool // to look at the database from outside
 	appended messaging.Signal
 	store    *postgres.Store
 	reader   *postgres.Reader
@@ -32,16 +34,32 @@ type bench struct {
 func setup(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{url: devstack.DatabaseForTest(t, migrate), appended: messaging.NewSignal()}
-	pool, err := postgres.Open(t.Context(), b.url)
+	var err error
+	b.config, b.db = open(t, b.url)
+	b.pool, err = pgxpool.New(t.Context(), b.url)
 	must(t, err)
-	t.Cleanup(pool.Close)
-	b.pool = pool
-	b.store, b.reader, b.outbox = postgres.NewStore(pool, b.appended), postgres.NewReader(pool), postgres.NewOutbox(pool)
+	t.Cleanup(b.pool.Close)
+	b.store, b.reader, b.outbox = postgres.NewStore(b.db, b.appended), postgres.NewReader(b.db), postgres.NewOutbox(b.db)
 	return b
 }
 
+// open opens the database at url as the service does.
+func open(t *testing.T, url string) (*postgres.Config, *postgres.DB) {
+	t.Helper()
+	config, err := postgres.ParseURL(url)
+	must(t, err)
+	db, err := postgres.Open(t.Context(), config)
+	must(t, err)
+	t.Cleanup(db.Close)
+	return config, db
+}
+
 func migrate(ctx context.Context, url string) error {
-	_, err := postgres.Migrate(ctx, url, sql.Migrations())
+	config, err := postgres.ParseURL(url)
+	if err != nil {
+		return err
+	}
+	_, err = postgres.Migrate(ctx, config, sql.Migrations())
 	return err
 }
 

@@ -2,16 +2,22 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
+	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // goose migrates through database/sql
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib" // goose migrates through database/sql
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
 	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
 )
 
 // Errors of a schema that this binary cannot work with.
@@ -26,14 +32,40 @@ type Migration struct {
 	Name    string
 }
 
-// Migrate brings the database at url up to date and returns what it applied.
-// Several may run at once: they wait for each other. It fails with
-// ErrSchemaNewer if the database has migrations that are not among these.
-func Migrate(ctx context.Context, url string, migrations fs.FS) ([]Migration, error) {
-	var applied []Migration
-	err := withGoose(url, migrations, func(p *goose.Provider) error {
-		if err := notNewer(ctx, p); err != nil {
-			return err
+const (
+	migrateConns = 2 // one holds the lock
+	lockTimeout  = 5 * time.Minute
+	lockInterval = 250 * time.Millisecond
+)
+
+// Migrate brings the database up to date and returns what it applied. Several may
+// run at once: they wait for each other. It fails with ErrSchemaNewer if the
+// database has migrations that are not among these.
+func Migrate(ctx context.Context, c *Config, migrations fs.FS) (applied []Migration, err error) {
+	config := c.pool.Copy()
+	config.MaxConns, config.MinConns, config.MinIdleConns = migrateConns, 0, 0
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, c.migrationSettings())
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open database pool: %w", err)
+	}
+	defer pool.Close()
+	err = whileLocked(ctx, pool, func() error {
+		db := stdlib.OpenDBFromPool(pool)
+		defer func() { _ = db.Close() }() // it has no connections of its own
+		p, err := goose.NewProvider(goose.DialectPostgres, db, migrations)
+		if err != nil {
+			return fmt.Errorf("read migrations: %w", err)
+		}
+		current, latest, err := p.GetVersions(ctx)
+		if err != nil {
+			return fmt.Errorf("read schema version: %w", err)
+		}
+		if current > latest {
+			return newer(current, latest)
 		}
 		results, err := p.Up(ctx)
 		for _, r := range results {
@@ -44,55 +76,79 @@ func Migrate(ctx context.Context, url string, migrations fs.FS) ([]Migration, er
 		}
 		return nil
 	})
-	return applied, err
+	return applied, classify(err)
 }
 
-// CheckSchema fails with ErrSchemaNewer or ErrSchemaOlder unless the database
-// at url has exactly the given migrations.
-func CheckSchema(ctx context.Context, url string, migrations fs.FS) error {
-	return withGoose(url, migrations, func(p *goose.Provider) error {
-		if err := notNewer(ctx, p); err != nil {
+// whileLocked runs f while no other migration runs. The lock belongs to a
+// transaction, so that it works through a transaction pooler and cannot be left
+// behind. Who wants it asks again and again: who waits in a statement would be
+// waited for by an index that is made concurrently.
+func whileLocked(ctx context.Context, pool *pgxpool.Pool, f func() error) error {
+	for start := time.Now(); ; {
+		locked := false
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			// By the simple protocol: the portal of the other keeps a snapshot until the
+			// transaction ends, which such an index would wait for too.
+			err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", pgx.QueryExecModeSimpleProtocol, lock.DefaultLockID).Scan(&locked)
+			if err != nil || !locked {
+				return err
+			}
+			return f()
+		})
+		if err != nil || locked {
 			return err
 		}
-		pending, err := p.HasPending(ctx)
-		if err != nil {
-			return fmt.Errorf("read schema version: %w", err)
+		if time.Since(start) > lockTimeout {
+			return errors.New("another migration does not end")
 		}
-		if pending {
-			return ErrSchemaOlder
+		select {
+		case <-time.After(lockInterval):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		return nil
-	})
+	}
 }
 
-func notNewer(ctx context.Context, p *goose.Provider) error {
-	current, latest, err := p.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("read schema version: %w", err)
-	}
-	if current > latest {
-		return fmt.Errorf("%w (database: %d, binary: %d)", ErrSchemaNewer, current, latest)
-	}
-	return nil
-}
+// schemaVersion is asked of goose's own table, which sqlc does not know. Goose
+// itself would make the table.
+const (
+	schemaVersion  = "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
+	undefinedTable = "42P01"
+)
 
-// lockTries is how often, once a second, a migration asks whether another one
-// has ended.
-const lockTries = 300
-
-func withGoose(url string, migrations fs.FS, f func(*goose.Provider) error) (err error) {
-	db, err := sql.Open("pgx", url)
-	if err != nil {
-		return fmt.Errorf("open database: %w", err)
+// CheckSchema fails with ErrSchemaNewer or ErrSchemaOlder unless the database has
+// exactly the given migrations, and if the service's role lacks a right.
+func (d *DB) CheckSchema(ctx context.Context, migrations fs.FS) error {
+	files, err := fs.Glob(migrations, "*.sql")
+	if err != nil || len(files) == 0 {
+		return errors.New("read migrations: there are none")
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, lockTries), lock.WithUnlockTimeout(1, lockTries))
-	if err != nil {
-		return fmt.Errorf("make migration lock: %w", err)
-	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker))
+	latest, err := goose.NumericComponent(slices.Max(files))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	return classify(f(p))
+	return classify(d.runTx(ctx, func(tx pgx.Tx) error {
+		current := int64(0)
+		err := tx.QueryRow(ctx, schemaVersion).Scan(&current)
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == undefinedTable {
+			return ErrSchemaOlder
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("read schema version: %w", err)
+		case current > latest:
+			return newer(current, latest)
+		case current < latest:
+			return ErrSchemaOlder
+		}
+		missing, err := dbgen.New(tx).MissingPrivileges(ctx)
+		if err == nil && len(missing) > 0 {
+			err = fault.New(fault.Conflict, "missing-privilege", "The database role lacks a right of the service: grant it "+strings.Join(missing, ", ")+".")
+		}
+		return err
+	}))
+}
+
+func newer(current, latest int64) error {
+	return fmt.Errorf("%w (database: %d, binary: %d)", ErrSchemaNewer, current, latest)
 }

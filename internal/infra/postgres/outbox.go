@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/event"
@@ -35,10 +34,14 @@ const (
 )
 
 // Outbox is the relay's side of the outbox.
-type Outbox struct{ pool *pgxpool.Pool }
+type Outbox struct {
+	db    *DB
+	mu    sync.Mutex // for what one transaction at a time uses
+	floor floor
+}
 
-// NewOutbox returns the outbox in the pool's database.
-func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool} }
+// NewOutbox returns the outbox in the database.
+func NewOutbox(db *DB) *Outbox { return &Outbox{db: db} }
 
 // PublishBatch implements messaging.Outbox. The lock, the reading, the marking
 // and the publishing are one transaction: if it fails after publishing, the same
@@ -51,7 +54,7 @@ func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(conte
 	n := 0
 	// Not inTx: it would publish again within one call, and the relay has a
 	// back-off of its own.
-	err := runTx(ctx, o.pool, func(tx pgx.Tx) error {
+	err := o.db.runTx(ctx, func(tx pgx.Tx) error {
 		queries := dbgen.New(tx)
 		lock, err := queries.LockOutbox(ctx, dbgen.LockOutboxParams{
 			LockKey:     relayLock,
@@ -63,8 +66,12 @@ func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(conte
 		if !lock.Locked {
 			return messaging.ErrBusy
 		}
-		n, err = drain(ctx, queries, limit, publish)
-		return err
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if n, err = o.drain(ctx, queries, limit, publish); err != nil {
+			return err
+		}
+		return o.floor.settle(ctx, queries)
 	})
 	if err != nil && !errors.Is(err, messaging.ErrBusy) {
 		err = fmt.Errorf("publish outbox: %w", classify(err))
@@ -79,11 +86,11 @@ func (o *Outbox) PublishBatch(ctx context.Context, limit int, publish func(conte
 // read: the stream and the database work side by side. That is safe because the
 // marks become true with the commit, which comes after the last acknowledgement;
 // what was not acknowledged is unmarked before it.
-func drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
+func (o *Outbox) drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(context.Context, []messaging.Message) []error) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	start, size, n := time.Now(), limit, 0
-	rows, err := unpublished(ctx, queries, limit)
+	rows, err := o.floor.look(ctx, queries, limit)
 	for err == nil && len(rows) > 0 {
 		batch := rows
 		n += len(batch)
@@ -93,7 +100,9 @@ func drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(
 		rows = nil
 		if err = mark(ctx, queries, batch); err == nil && len(batch) == size && time.Since(start) < maxHold {
 			size = max(limit, min(2*limit, messaging.MaxBatch)) // each batch has a price of its own
-			rows, err = unpublished(ctx, queries, size)
+			// What was committed meanwhile with a lower seq is of other aggregates:
+			// the next transaction finds it.
+			rows, err = unpublished(ctx, queries, batch[len(batch)-1].Seq+1, size)
 		}
 		if err != nil {
 			cancel() // no acknowledgement can be recorded any more
@@ -108,8 +117,8 @@ func drain(ctx context.Context, queries *dbgen.Queries, limit int, publish func(
 
 func failed(err error) bool { return err != nil }
 
-func unpublished(ctx context.Context, queries *dbgen.Queries, limit int) ([]dbgen.UnpublishedEventsRow, error) {
-	rows, err := queries.UnpublishedEvents(ctx, int32(limit)) //nolint:gosec // a batch size
+func unpublished(ctx context.Context, queries *dbgen.Queries, from int64, limit int) ([]dbgen.UnpublishedEventsRow, error) {
+	rows, err := queries.UnpublishedEvents(ctx, dbgen.UnpublishedEventsParams{Floor: from, MaxRows: int64(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
@@ -156,85 +165,12 @@ func messages(rows []dbgen.UnpublishedEventsRow) []messaging.Message {
 			Subject:       row.Type,
 			AggregateType: row.AggregateType,
 			AggregateID:   row.AggregateID,
-			Payload:       row.Payload,
+			Payload:       []byte(row.Payload),
 			Traceparent:   value(row.Traceparent),
 			RecordedAt:    row.CreatedAt,
 		}
 	}
 	return batch
-}
-
-// BlockedEvent is an event that the stream refuses for good. It holds back the
-// later events of its aggregate.
-type BlockedEvent struct {
-	Seq           int64
-	ID            string
-	Type          string
-	AggregateType string
-	AggregateID   string
-	RecordedAt    time.Time
-	Error         string
-}
-
-// Backlog returns what waits to be published.
-func (o *Outbox) Backlog(ctx context.Context) (messaging.Backlog, error) {
-	row, err := dbgen.New(o.pool).OutboxBacklog(ctx)
-	if err != nil {
-		return messaging.Backlog{}, fmt.Errorf("read outbox backlog: %w", classify(err))
-	}
-	return messaging.Backlog{
-		Events:    row.Unpublished,
-		OldestAge: time.Duration(row.OldestAgeSeconds * float64(time.Second)),
-		Blocked:   row.Blocked,
-	}, nil
-}
-
-// Blocked returns up to limit blocked events, oldest first.
-func (o *Outbox) Blocked(ctx context.Context, limit int) ([]BlockedEvent, error) {
-	rows, err := dbgen.New(o.pool).BlockedEvents(ctx, int32(limit)) //nolint:gosec // a page size
-	if err != nil {
-		return nil, fmt.Errorf("read blocked events: %w", classify(err))
-	}
-	blocked := make([]BlockedEvent, len(rows))
-	for i, b := range rows {
-		blocked[i] = BlockedEvent{
-			Seq: b.Seq, ID: b.ID, Type: b.Type, AggregateType: b.AggregateType, AggregateID: b.AggregateID,
-			RecordedAt: b.CreatedAt.UTC(), Error: value(b.BlockedError),
-		}
-	}
-	return blocked, nil
-}
-
-// republishChunk is how many events are unmarked in one statement.
-const republishChunk = 1000
-
-// CountPublished returns how many events were published from since until until.
-func (o *Outbox) CountPublished(ctx context.Context, since, until time.Time) (int64, error) {
-	n, err := dbgen.New(o.pool).CountPublishedBetween(ctx, dbgen.CountPublishedBetweenParams{Since: since, Until: until})
-	if err != nil {
-		return 0, fmt.Errorf("count published events: %w", classify(err))
-	}
-	return n, nil
-}
-
-// Republish makes the relay publish again what was published from since until
-// until, under the same ids, and returns how many events that are. It heals a
-// stream that lost data. Events that the stream still has, and has forgotten the
-// ids of, will be in it twice.
-func (o *Outbox) Republish(ctx context.Context, since, until time.Time) (int, error) {
-	queries := dbgen.New(o.pool)
-	total, after := 0, int64(0)
-	for {
-		seqs, err := queries.UnmarkPublished(ctx, dbgen.UnmarkPublishedParams{Since: since, Until: until, After: after, MaxRows: republishChunk})
-		if err != nil {
-			return total, fmt.Errorf("unmark published events: %w", classify(err))
-		}
-		total += len(seqs)
-		if len(seqs) < republishChunk {
-			return total, nil
-		}
-		after = slices.Max(seqs)
-	}
 }
 
 // appendEvents adds events to the outbox, in order, in the transaction of
@@ -250,7 +186,7 @@ func appendEvents(ctx context.Context, queries *dbgen.Queries, events []event.Ev
 			AggregateType: message.AggregateType,
 			AggregateID:   message.AggregateID,
 			Type:          message.Subject,
-			Payload:       message.Payload,
+			Payload:       string(message.Payload),
 			Traceparent:   optional(message.Traceparent),
 		})
 		if err != nil {

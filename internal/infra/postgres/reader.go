@@ -4,26 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/domain/document"
+	"github.com/winaity/billing/internal/domain/invoice"
 	"github.com/winaity/billing/internal/domain/money"
 	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
 )
 
 // Reader answers queries. It is safe for concurrent use.
-type Reader struct{ queries *dbgen.Queries }
+type Reader struct{ db *DB }
 
-// NewReader returns a Reader of the pool's database.
-func NewReader(pool *pgxpool.Pool) *Reader { return &Reader{dbgen.New(pool)} }
+// NewReader returns a Reader of the database.
+func NewReader(db *DB) *Reader { return &Reader{db} }
 
 // View implements invoicing.Reader.
 func (r *Reader) View(ctx context.Context, id string) (invoicing.View, error) {
-	views, err := r.views(ctx, func() ([]dbgen.Invoice, error) {
-		row, err := r.queries.GetInvoice(ctx, id)
+	views, err := r.views(ctx, func(queries *dbgen.Queries) ([]dbgen.Invoice, error) {
+		row, err := queries.GetInvoice(ctx, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, invoicing.ErrInvoiceNotFound
 		}
@@ -35,17 +36,32 @@ func (r *Reader) View(ctx context.Context, id string) (invoicing.View, error) {
 	return views[0], nil
 }
 
+// allStatuses are looked for one by one: the index begins with the status.
+var allStatuses = []string{string(invoice.StatusIssued), string(invoice.StatusPaid), string(invoice.StatusCancelled)}
+
+// newest is after every invoice.
+var newest = invoicing.Position{IssuedAt: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)}
+
 // List implements invoicing.Reader.
 func (r *Reader) List(ctx context.Context, f invoicing.Filter, after *invoicing.Position, limit int) ([]invoicing.View, error) {
-	params := dbgen.ListInvoicesParams{
-		Status:     optional(f.Status),
-		CustomerID: optional(f.CustomerID),
-		MaxRows:    int32(limit), //nolint:gosec // a page size
+	if after == nil {
+		after = &newest
 	}
-	if after != nil {
-		params.BeforeIssuedAt, params.BeforeID = &after.IssuedAt, &after.ID
+	statuses := allStatuses
+	if f.Status != "" {
+		statuses = []string{string(f.Status)}
 	}
-	views, err := r.views(ctx, func() ([]dbgen.Invoice, error) { return r.queries.ListInvoices(ctx, params) })
+	views, err := r.views(ctx, func(queries *dbgen.Queries) ([]dbgen.Invoice, error) {
+		if f.CustomerID != "" {
+			return queries.ListInvoicesOfCustomer(ctx, dbgen.ListInvoicesOfCustomerParams{
+				CustomerID: string(f.CustomerID), Statuses: statuses,
+				BeforeIssuedAt: after.IssuedAt, BeforeID: after.ID, MaxRows: int64(limit),
+			})
+		}
+		return queries.ListInvoices(ctx, dbgen.ListInvoicesParams{
+			Statuses: statuses, BeforeIssuedAt: after.IssuedAt, BeforeID: after.ID, MaxRows: int64(limit),
+		})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list invoices: %w", err)
 	}
@@ -53,9 +69,9 @@ func (r *Reader) List(ctx context.Context, f invoicing.Filter, after *invoicing.
 }
 
 // views adds their documents to the invoices that query returns.
-func (r *Reader) views(ctx context.Context, query func() ([]dbgen.Invoice, error)) (views []invoicing.View, err error) {
-	err = again(ctx, func() error {
-		rows, err := query()
+func (r *Reader) views(ctx context.Context, query func(*dbgen.Queries) ([]dbgen.Invoice, error)) (views []invoicing.View, err error) {
+	err = r.db.inTx(ctx, func(queries *dbgen.Queries) error {
+		rows, err := query(queries)
 		if err != nil {
 			return err
 		}
@@ -63,7 +79,7 @@ func (r *Reader) views(ctx context.Context, query func() ([]dbgen.Invoice, error
 		for i, row := range rows {
 			ids[i] = row.ID
 		}
-		documents, err := documentsOf(ctx, r.queries, ids...)
+		documents, err := documentsOf(ctx, queries, ids...)
 		if err != nil {
 			return err
 		}

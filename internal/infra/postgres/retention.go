@@ -5,43 +5,46 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
 )
 
 // Retention deletes what is no longer needed, a bounded number of rows at a
 // time.
-type Retention struct{ queries *dbgen.Queries }
+type Retention struct{ db *DB }
 
-// NewRetention returns the retention of the pool's database.
-func NewRetention(pool *pgxpool.Pool) *Retention { return &Retention{dbgen.New(pool)} }
+// NewRetention returns the retention of the database.
+func NewRetention(db *DB) *Retention { return &Retention{db} }
 
 // PurgeOutbox deletes events that were published longer ago than age.
 func (r *Retention) PurgeOutbox(ctx context.Context, age time.Duration, limit int) (int64, error) {
-	n, err := r.queries.PurgeOutbox(ctx, dbgen.PurgeOutboxParams{Retention: age, MaxRows: int32(limit)}) //nolint:gosec // a chunk
-	if err != nil {
-		return 0, fmt.Errorf("purge outbox: %w", classify(err))
-	}
-	return n, nil
+	return r.purge(ctx, "outbox", func(q *dbgen.Queries) (int64, error) {
+		return q.PurgeOutbox(ctx, dbgen.PurgeOutboxParams{Retention: age, MaxRows: int64(limit)})
+	})
 }
 
 // PurgeInbox deletes the memory of messages that were received longer ago than
 // age.
 func (r *Retention) PurgeInbox(ctx context.Context, age time.Duration, limit int) (int64, error) {
-	n, err := r.queries.PurgeInbox(ctx, dbgen.PurgeInboxParams{Retention: age, MaxRows: int32(limit)}) //nolint:gosec // a chunk
-	if err != nil {
-		return 0, fmt.Errorf("purge inbox: %w", classify(err))
-	}
-	return n, nil
+	return r.purge(ctx, "inbox", func(q *dbgen.Queries) (int64, error) {
+		return q.PurgeInbox(ctx, dbgen.PurgeInboxParams{Retention: age, MaxRows: int64(limit)})
+	})
 }
 
 // PurgeAnswers deletes answers to keyed commands that were given longer ago
 // than age.
 func (r *Retention) PurgeAnswers(ctx context.Context, age time.Duration, limit int) (int64, error) {
-	n, err := r.queries.PurgeAnswers(ctx, dbgen.PurgeAnswersParams{Retention: age, MaxRows: int32(limit)}) //nolint:gosec // a chunk
+	return r.purge(ctx, "idempotency keys", func(q *dbgen.Queries) (int64, error) {
+		return q.PurgeAnswers(ctx, dbgen.PurgeAnswersParams{Retention: age, MaxRows: int64(limit)})
+	})
+}
+
+func (r *Retention) purge(ctx context.Context, what string, query func(*dbgen.Queries) (int64, error)) (n int64, err error) {
+	err = r.db.inTx(ctx, func(q *dbgen.Queries) error {
+		n, err = query(q)
+		return err
+	})
 	if err != nil {
-		return 0, fmt.Errorf("purge idempotency keys: %w", classify(err))
+		return 0, fmt.Errorf("purge %s: %w", what, err)
 	}
 	return n, nil
 }

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/winaity/billing/internal/infra/postgres"
 )
 
@@ -23,7 +21,7 @@ func TestRetentionDeletesOldRowsInChunksAndNothingUnpublished(t *testing.T) {
 		_, err := b.pool.Exec(t.Context(), statement)
 		must(t, err)
 	}
-	r := postgres.NewRetention(b.pool)
+	r := postgres.NewRetention(b.db)
 	week := 7 * 24 * time.Hour
 	for _, want := range []int64{3, 2, 0} {
 		if n, err := r.PurgeOutbox(t.Context(), week, 3); err != nil || n != want {
@@ -67,8 +65,8 @@ func TestPurgeReadsNoMoreThanAChunk(t *testing.T) {
 		SELECT FROM idempotency_keys WHERE created_at > now() - interval '1 day' FOR UPDATE`)
 	must(t, err)
 
-	pool, read := b.reading(t)
-	r := postgres.NewRetention(pool)
+	db, read := b.reading(t)
+	r := postgres.NewRetention(db)
 	for table, purge := range map[string]func(context.Context, time.Duration, int) (int64, error){
 		"outbox": r.PurgeOutbox, "inbox": r.PurgeInbox, "idempotency_keys": r.PurgeAnswers,
 	} {
@@ -84,14 +82,13 @@ func TestPurgeReadsNoMoreThanAChunk(t *testing.T) {
 	}
 }
 
-// reading returns a pool of one connection, and what tells how many rows of a
-// table that has read.
-func (b *bench) reading(t *testing.T) (pool *pgxpool.Pool, read func(table string) int64) {
+// reading returns the database with one connection, and what tells how many rows
+// of a table that has read.
+func (b *bench) reading(t *testing.T) (db *postgres.DB, read func(table string) int64) {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), b.url+"&pool_max_conns=1")
-	must(t, err)
-	t.Cleanup(pool.Close)
-	return pool, func(table string) (rows int64) {
+	_, db = open(t, b.url+"&pool_max_conns=1")
+	pool := postgres.Pool(db)
+	return db, func(table string) (rows int64) {
 		_, err := pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()")
 		must(t, err)
 		must(t, pool.QueryRow(t.Context(), "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = $1", table).Scan(&rows))

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
@@ -22,21 +21,19 @@ import (
 
 // Store runs the transactions of the service. It is safe for concurrent use.
 type Store struct {
-	pool     *pgxpool.Pool
+	db       *DB
 	appended messaging.Signal
 }
 
 // NewStore returns a Store that notifies appended after each commit that added
 // events to the outbox.
-func NewStore(pool *pgxpool.Pool, appended messaging.Signal) *Store {
-	return &Store{pool, appended}
-}
+func NewStore(db *DB, appended messaging.Signal) *Store { return &Store{db, appended} }
 
 // Atomically implements invoicing.Store.
 func (s *Store) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
 	var t tx
-	err := inTx(ctx, s.pool, func(pgxTx pgx.Tx) error {
-		t = tx{queries: dbgen.New(pgxTx), trace: messaging.TraceFrom(ctx)}
+	err := s.db.inTx(ctx, func(queries *dbgen.Queries) error {
+		t = tx{queries: queries, trace: messaging.TraceFrom(ctx)}
 		return f(&t)
 	})
 	if err != nil {

@@ -265,19 +265,10 @@ func TestDatabaseThatIsAwayIsUnavailableAndComesBack(t *testing.T) {
 		t.Errorf("cut connections were not replaced: %v", err)
 	}
 
-	away, err := postgres.Open(t.Context(), "postgres://billing@127.0.0.1:1/billing")
-	must(t, err)
-	defer away.Close()
+	_, away := open(t, "postgres://billing@127.0.0.1:1/billing")
 	err = postgres.NewStore(away, b.appended).Atomically(t.Context(), func(invoicing.Tx) error { return nil })
 	if fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("nobody listens: got kind %s (%v)", fault.KindOf(err), err)
-	}
-
-	_, err = b.pool.Exec(t.Context(), "ALTER DATABASE "+databaseName(t, b)+" SET default_transaction_read_only = on")
-	must(t, err)
-	b.pool.Reset()
-	if _, err = b.issue(t.Context()); fault.KindOf(err) != fault.Unavailable {
-		t.Errorf("a stand-by: got kind %s (%v)", fault.KindOf(err), err)
 	}
 }
 
@@ -314,15 +305,9 @@ func TestDeadlockIsRetried(t *testing.T) {
 	}
 }
 
-func databaseName(t *testing.T, b *bench) (name string) {
-	t.Helper()
-	must(t, b.pool.QueryRow(t.Context(), "SELECT current_database()").Scan(&name))
-	return name
-}
-
 func TestPanicInATransactionRollsItBackAndKeepsNoConnection(t *testing.T) {
 	b := setup(t)
-	for range 2 * int(b.pool.Config().MaxConns) {
+	for range 2 * int(b.db.Stat().MaxConns()) {
 		func() {
 			defer func() {
 				if recover() == nil {

@@ -198,14 +198,18 @@ var silence = slog.New(slog.DiscardHandler)
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{T: t}
-	var err error
-	b.pool, err = postgres.Open(t.Context(), devstack.DatabaseForTest(t, func(ctx context.Context, url string) error {
-		_, err := postgres.Migrate(ctx, url, sql.Migrations())
-		return err
-	}))
+	url := devstack.DatabaseForTest(t, nil)
+	config, err := postgres.ParseURL(url)
+	b.must(err)
+	_, err = postgres.Migrate(t.Context(), config, sql.Migrations())
+	b.must(err)
+	db, err := postgres.Open(t.Context(), config)
+	b.must(err)
+	t.Cleanup(db.Close)
+	b.store, b.outbox = postgres.NewStore(db, messaging.NewSignal()), postgres.NewOutbox(db)
+	b.pool, err = pgxpool.New(t.Context(), url)
 	b.must(err)
 	t.Cleanup(b.pool.Close)
-	b.store, b.outbox = postgres.NewStore(b.pool, messaging.NewSignal()), postgres.NewOutbox(b.pool)
 
 	server := devstack.NATSForTest(t)
 	conn, err := natsbus.Connect(server.URL(), "test", silence, func() {})

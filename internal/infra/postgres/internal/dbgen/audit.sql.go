@@ -22,12 +22,12 @@ WHERE CASE
             OR (i.amount, i.currency) <> (d.amount, d.currency)
       END
 ORDER BY i.issued_at
-LIMIT $2
+LIMIT $2::bigint
 `
 
 type InvoicesWithoutTheirDocumentParams struct {
 	Grace   time.Duration
-	MaxRows int32
+	MaxRows int64
 }
 
 type InvoicesWithoutTheirDocumentRow struct {
@@ -77,7 +77,7 @@ FROM (
 ) AS ranked
 WHERE ordinal <> expected OR year <> extract(year FROM issued_at AT TIME ZONE 'UTC')
 ORDER BY issued_at
-LIMIT $1
+LIMIT $1::bigint
 `
 
 type NumbersOutOfOrderRow struct {
@@ -89,8 +89,8 @@ type NumbersOutOfOrderRow struct {
 // A number is in order if it is, within its series and year, as high as the
 // count of documents up to its date of issue: so gaps, repetitions and numbers
 // that are not chronological all show.
-func (q *Queries) NumbersOutOfOrder(ctx context.Context, limit int32) ([]NumbersOutOfOrderRow, error) {
-	rows, err := q.db.Query(ctx, numbersOutOfOrder, limit)
+func (q *Queries) NumbersOutOfOrder(ctx context.Context, maxRows int64) ([]NumbersOutOfOrderRow, error) {
+	rows, err := q.db.Query(ctx, numbersOutOfOrder, maxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +114,12 @@ SELECT seq, id, type, aggregate_type, aggregate_id, published_at::timestamptz AS
 FROM outbox
 WHERE seq > $1 AND published_at IS NOT NULL
 ORDER BY seq
-LIMIT $2
+LIMIT $2::bigint
 `
 
 type PublishedEventsParams struct {
 	After   int64
-	MaxRows int32
+	MaxRows int64
 }
 
 type PublishedEventsRow struct {
@@ -163,12 +163,12 @@ SELECT id, type, aggregate_id, created_at, blocked_error
 FROM outbox
 WHERE published_at IS NULL AND created_at < now() - $1::interval
 ORDER BY seq
-LIMIT $2
+LIMIT $2::bigint
 `
 
 type StuckEventsParams struct {
 	Grace   time.Duration
-	MaxRows int32
+	MaxRows int64
 }
 
 type StuckEventsRow struct {

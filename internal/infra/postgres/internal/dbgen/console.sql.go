@@ -16,7 +16,7 @@ FROM (
     SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at, published_at, blocked_until, blocked_error FROM outbox AS o
     WHERE o.id BETWEEN $1::text AND $2::text
     ORDER BY o.id
-    LIMIT $3) AS meanwhile
+    LIMIT $3::bigint) AS meanwhile
 WHERE aggregate_id = ANY ($4::text[])
 ORDER BY seq
 `
@@ -24,7 +24,7 @@ ORDER BY seq
 type EventsBetweenParams struct {
 	Lowest       string
 	Highest      string
-	MaxRows      int32
+	MaxRows      int64
 	AggregateIds []string
 }
 
@@ -34,7 +34,7 @@ type EventsBetweenRow struct {
 	AggregateType string
 	AggregateID   string
 	Type          string
-	Payload       []byte
+	Payload       string
 	Traceparent   *string
 	CreatedAt     time.Time
 	PublishedAt   *time.Time

@@ -20,7 +20,7 @@ type KeepAnswerParams struct {
 	Key         string
 	Fingerprint string
 	Status      int32
-	Header      []byte
+	Header      string
 	Body        []byte
 }
 
@@ -52,12 +52,12 @@ WHERE key = ANY (ARRAY(
     SELECT k.key FROM idempotency_keys AS k
     WHERE k.created_at < now() - $1::interval
     ORDER BY k.created_at
-    LIMIT $2))
+    LIMIT $2::bigint))
 `
 
 type PurgeAnswersParams struct {
 	Retention time.Duration
-	MaxRows   int32
+	MaxRows   int64
 }
 
 // = ANY and not IN, for which the planner may prefer to read the whole table.
@@ -78,7 +78,7 @@ WHERE key = $1
 type RecallAnswerRow struct {
 	Fingerprint string
 	Status      int32
-	Header      []byte
+	Header      string
 	Body        []byte
 }
 

@@ -17,12 +17,12 @@ WHERE ctid = ANY (ARRAY(
     SELECT i.ctid FROM inbox AS i
     WHERE i.received_at < now() - $1::interval
     ORDER BY i.received_at
-    LIMIT $2))
+    LIMIT $2::bigint))
 `
 
 type PurgeInboxParams struct {
 	Retention time.Duration
-	MaxRows   int32
+	MaxRows   int64
 }
 
 // By place, which no row of this table changes: by key, the planner may prefer to

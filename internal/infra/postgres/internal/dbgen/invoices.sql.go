@@ -68,26 +68,88 @@ func (q *Queries) InsertInvoice(ctx context.Context, arg InsertInvoiceParams) er
 }
 
 const listInvoices = `-- name: ListInvoices :many
-SELECT id, number, customer_id, amount, currency, status, due_date, issued_at, paid_at, payment_reference, cancelled_at, cancellation_reason, version FROM invoices
-WHERE ($1::text IS NULL OR status = $1)
-  AND ($2::text IS NULL OR customer_id = $2)
-  AND ($3::timestamptz IS NULL
-       OR (issued_at, id) < ($3, $4::text))
-ORDER BY issued_at DESC, id DESC
-LIMIT $5
+SELECT page.id, page.number, page.customer_id, page.amount, page.currency, page.status, page.due_date, page.issued_at, page.paid_at, page.payment_reference, page.cancelled_at, page.cancellation_reason, page.version FROM unnest($1::text[]) AS wanted(status)
+CROSS JOIN LATERAL (
+    SELECT id, number, customer_id, amount, currency, status, due_date, issued_at, paid_at, payment_reference, cancelled_at, cancellation_reason, version FROM invoices AS i
+    WHERE i.status = wanted.status
+      AND (i.issued_at, i.id) < ($2::timestamptz, $3::text)
+    ORDER BY i.issued_at DESC, i.id DESC
+    LIMIT $4::bigint) AS page
+ORDER BY page.issued_at DESC, page.id DESC
+LIMIT $4::bigint
 `
 
 type ListInvoicesParams struct {
-	Status         *string
-	CustomerID     *string
-	BeforeIssuedAt *time.Time
-	BeforeID       *string
-	MaxRows        int32
+	Statuses       []string
+	BeforeIssuedAt time.Time
+	BeforeID       string
+	MaxRows        int64
 }
 
+// One look into the index by status for each, whatever a status has: so a page
+// costs the same however many invoices there are, also one that stays empty.
 func (q *Queries) ListInvoices(ctx context.Context, arg ListInvoicesParams) ([]Invoice, error) {
 	rows, err := q.db.Query(ctx, listInvoices,
-		arg.Status,
+		arg.Statuses,
+		arg.BeforeIssuedAt,
+		arg.BeforeID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Invoice{}
+	for rows.Next() {
+		var i Invoice
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.CustomerID,
+			&i.Amount,
+			&i.Currency,
+			&i.Status,
+			&i.DueDate,
+			&i.IssuedAt,
+			&i.PaidAt,
+			&i.PaymentReference,
+			&i.CancelledAt,
+			&i.CancellationReason,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listInvoicesOfCustomer = `-- name: ListInvoicesOfCustomer :many
+SELECT page.id, page.number, page.customer_id, page.amount, page.currency, page.status, page.due_date, page.issued_at, page.paid_at, page.payment_reference, page.cancelled_at, page.cancellation_reason, page.version FROM unnest($1::text[]) AS wanted(status)
+CROSS JOIN LATERAL (
+    SELECT id, number, customer_id, amount, currency, status, due_date, issued_at, paid_at, payment_reference, cancelled_at, cancellation_reason, version FROM invoices AS i
+    WHERE i.customer_id = $2 AND i.status = wanted.status
+      AND (i.issued_at, i.id) < ($3::timestamptz, $4::text)
+    ORDER BY i.issued_at DESC, i.id DESC
+    LIMIT $5::bigint) AS page
+ORDER BY page.issued_at DESC, page.id DESC
+LIMIT $5::bigint
+`
+
+type ListInvoicesOfCustomerParams struct {
+	Statuses       []string
+	CustomerID     string
+	BeforeIssuedAt time.Time
+	BeforeID       string
+	MaxRows        int64
+}
+
+func (q *Queries) ListInvoicesOfCustomer(ctx context.Context, arg ListInvoicesOfCustomerParams) ([]Invoice, error) {
+	rows, err := q.db.Query(ctx, listInvoicesOfCustomer,
+		arg.Statuses,
 		arg.CustomerID,
 		arg.BeforeIssuedAt,
 		arg.BeforeID,

@@ -22,7 +22,7 @@ type IdempotencyKey struct {
 	Key         string
 	Fingerprint string
 	Status      int32
-	Header      []byte
+	Header      string
 	Body        []byte
 	CreatedAt   time.Time
 }
@@ -61,7 +61,7 @@ type Outbox struct {
 	AggregateType string
 	AggregateID   string
 	Type          string
-	Payload       []byte
+	Payload       string
 	Traceparent   *string
 	CreatedAt     time.Time
 	PublishedAt   *time.Time

@@ -20,7 +20,7 @@ type AppendToOutboxParams struct {
 	AggregateType string
 	AggregateID   string
 	Type          string
-	Payload       []byte
+	Payload       string
 	Traceparent   *string
 }
 
@@ -58,7 +58,7 @@ SELECT seq, id, aggregate_type, aggregate_id, type, created_at, blocked_error
 FROM outbox
 WHERE published_at IS NULL AND blocked_until IS NOT NULL
 ORDER BY seq
-LIMIT $1
+LIMIT $1::bigint
 `
 
 type BlockedEventsRow struct {
@@ -71,8 +71,8 @@ type BlockedEventsRow struct {
 	BlockedError  *string
 }
 
-func (q *Queries) BlockedEvents(ctx context.Context, limit int32) ([]BlockedEventsRow, error) {
-	rows, err := q.db.Query(ctx, blockedEvents, limit)
+func (q *Queries) BlockedEvents(ctx context.Context, maxRows int64) ([]BlockedEventsRow, error) {
+	rows, err := q.db.Query(ctx, blockedEvents, maxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +200,29 @@ func (q *Queries) OutboxBacklog(ctx context.Context) (OutboxBacklogRow, error) {
 	return i, err
 }
 
+const outboxWriters = `-- name: OutboxWriters :one
+SELECT coalesce((SELECT max(o.seq) FROM outbox AS o), 0)::bigint AS latest,
+       ARRAY(SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l
+             WHERE l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+               AND l.relation = 'outbox'::regclass AND l.mode = 'RowExclusiveLock'
+               AND l.pid <> pg_backend_pid())::text[] AS writers
+`
+
+type OutboxWritersRow struct {
+	Latest  int64
+	Writers []string
+}
+
+// The highest seq that is committed; and, looked up after that, since a statement
+// takes its snapshot first, who may have written a lower one and not committed
+// yet: a row gets its seq under the table's lock.
+func (q *Queries) OutboxWriters(ctx context.Context) (OutboxWritersRow, error) {
+	row := q.db.QueryRow(ctx, outboxWriters)
+	var i OutboxWritersRow
+	err := row.Scan(&i.Latest, &i.Writers)
+	return i, err
+}
+
 const purgeOutbox = `-- name: PurgeOutbox :execrows
 DELETE FROM outbox
 WHERE seq = ANY (ARRAY(
@@ -208,12 +231,12 @@ WHERE seq = ANY (ARRAY(
         SELECT o.seq, o.published_at FROM outbox AS o
         WHERE o.published_at IS NOT NULL
         ORDER BY o.seq
-        LIMIT $1) AS oldest
+        LIMIT $1::bigint) AS oldest
     WHERE oldest.published_at < now() - $2::interval))
 `
 
 type PurgeOutboxParams struct {
-	MaxRows   int32
+	MaxRows   int64
 	Retention time.Duration
 }
 
@@ -237,7 +260,7 @@ WHERE seq IN (
     WHERE o.published_at >= $1::timestamptz AND o.published_at < $2::timestamptz
       AND o.seq > $3::bigint
     ORDER BY o.seq
-    LIMIT $4)
+    LIMIT $4::bigint)
 RETURNING seq
 `
 
@@ -245,7 +268,7 @@ type UnmarkPublishedParams struct {
 	Since   time.Time
 	Until   time.Time
 	After   int64
-	MaxRows int32
+	MaxRows int64
 }
 
 // The relay may publish what one chunk unmarks before the next is unmarked, so
@@ -276,15 +299,23 @@ func (q *Queries) UnmarkPublished(ctx context.Context, arg UnmarkPublishedParams
 }
 
 const unpublishedEvents = `-- name: UnpublishedEvents :many
-SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at
-FROM outbox
-WHERE published_at IS NULL
-  AND aggregate_id <> ALL (ARRAY(
+SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at,
+       coalesce((SELECT f.seq FROM outbox AS f
+                 WHERE f.published_at IS NULL AND f.seq >= $1::bigint
+                 ORDER BY f.seq LIMIT 1), 0)::bigint AS first_waiting
+FROM outbox AS o
+WHERE o.published_at IS NULL AND o.seq >= $1::bigint
+  AND o.aggregate_id <> ALL (ARRAY(
     SELECT b.aggregate_id FROM outbox AS b
     WHERE b.published_at IS NULL AND b.blocked_until > now()))
-ORDER BY seq
-LIMIT $1
+ORDER BY o.seq
+LIMIT $2::bigint
 `
+
+type UnpublishedEventsParams struct {
+	Floor   int64
+	MaxRows int64
+}
 
 type UnpublishedEventsRow struct {
 	Seq           int64
@@ -292,14 +323,16 @@ type UnpublishedEventsRow struct {
 	AggregateType string
 	AggregateID   string
 	Type          string
-	Payload       []byte
+	Payload       string
 	Traceparent   *string
 	CreatedAt     time.Time
+	FirstWaiting  int64
 }
 
-// A statement of its own: its snapshot must be taken after the lock.
-func (q *Queries) UnpublishedEvents(ctx context.Context, limit int32) ([]UnpublishedEventsRow, error) {
-	rows, err := q.db.Query(ctx, unpublishedEvents, limit)
+// A statement of its own: its snapshot must be taken after the lock. What is
+// blocked waits too, and may be the first.
+func (q *Queries) UnpublishedEvents(ctx context.Context, arg UnpublishedEventsParams) ([]UnpublishedEventsRow, error) {
+	rows, err := q.db.Query(ctx, unpublishedEvents, arg.Floor, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -316,6 +349,7 @@ func (q *Queries) UnpublishedEvents(ctx context.Context, limit int32) ([]Unpubli
 			&i.Payload,
 			&i.Traceparent,
 			&i.CreatedAt,
+			&i.FirstWaiting,
 		); err != nil {
 			return nil, err
 		}

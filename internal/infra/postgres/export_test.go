@@ -1,0 +1,6 @@
+package postgres
+
+import "github.com/jackc/pgx/v5/pgxpool"
+
+// Pool is for tests that look at what a connection did.
+func Pool(d *DB) *pgxpool.Pool { return d.pool }
