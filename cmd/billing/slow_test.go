@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A place is for work, not for waiting: bodies that do not arrive keep nobody
+// else waiting, and get their answer when their time is over.
+func TestHalfSentBodiesTakeNoPlace(t *testing.T) {
+	s := newStack(t)
+	i := s.serve(nil)
+	id := i.issuePaid()
+	rest := []string{
+		"Content-Length: 57\r\n\r\n" + `{"customerId":"cust_42",`,
+		"Content-Length: 57\r\n\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n10\r\n{",
+		"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+	}
+	paths := []string{"/v1/invoices", "/v1/invoices/" + id + "/pay", "/v1/invoices/" + id + "/cancel"}
+	slow := make([]*rawClient, 400)
+	for n := range slow {
+		slow[n] = i.dial(http.MethodPost, paths[n%len(paths)])
+		// When the service says to go on, it waits for the body.
+		slow[n].send("Content-Type: application/json\r\nExpect: 100-continue\r\n" + rest[n%len(rest)])
+		slow[n].expect(http.StatusContinue)
+	}
+
+	for range 3 {
+		i.awaitReceipt(i.issuePaid())
+		i.expect(http.StatusOK, http.MethodGet, "/v1/invoices", "")
+		i.expect(http.StatusOK, http.MethodGet, "/readyz", "")
+		i.expect(http.StatusOK, http.MethodGet, "/metrics", "")
+	}
+	gone, slow := slow[:50], slow[50:]
+	for _, c := range gone {
+		s.must(c.Close())
+	}
+	for _, c := range slow {
+		a := c.expect(http.StatusRequestTimeout)
+		if p := a.problem(); p.Code != "request-timeout" || !a.Close {
+			t.Fatalf("got %v %s", a.Header, a.body)
+		}
+		if _, err := c.answers.ReadByte(); err != io.EOF {
+			t.Fatalf("the connection is open after the answer: %v", err)
+		}
+	}
+	i.issuePaid()
+	s.prove()
+}
+
+// rawClient is the client of one request, which it sends as slowly as it likes.
+type rawClient struct {
+	net.Conn
+	*instance
+	request *http.Request
+	answers *bufio.Reader
+}
+
+func (i *instance) dial(method, path string) *rawClient {
+	i.Helper()
+	request, err := http.NewRequestWithContext(i.Context(), method, i.url+path, http.NoBody)
+	i.must(err)
+	conn, err := new(net.Dialer).DialContext(i.Context(), "tcp", request.Host)
+	i.must(err)
+	i.Cleanup(func() { _ = conn.Close() }) // most tests have closed it
+	i.must(conn.SetDeadline(time.Now().Add(patience)))
+	c := &rawClient{conn, i, request, bufio.NewReader(conn)}
+	c.send(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, request.Host))
+	return c
+}
+
+func (c *rawClient) send(text string) {
+	c.Helper()
+	_, err := io.Copy(c.Conn, strings.NewReader(text))
+	c.must(err)
+}
+
+// expect reads an answer, which must have the given status.
+func (c *rawClient) expect(status int) answer {
+	c.Helper()
+	response, err := http.ReadResponse(c.answers, c.request)
+	c.must(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	c.must(err)
+	if response.StatusCode != status {
+		c.Fatalf("%s %s: got %s, want %d\n%s", c.request.Method, c.request.URL, response.Status, status, body)
+	}
+	if status != http.StatusContinue {
+		c.checkAnswer(c.request, "", response, body)
+	}
+	return answer{response, body}
+}
