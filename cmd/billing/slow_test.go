@@ -55,6 +55,51 @@ func TestHalfSentBodiesTakeNoPlace(t *testing.T) {
 	s.prove()
 }
 
+// What does not want a body does not wait for it.
+func TestUnwantedBodyHoldsUpNoAnswer(t *testing.T) {
+	s := newStack(t)
+	i := s.serve(map[string]string{"BILLING_CONSOLE": "demo"})
+	for range 20 {
+		i.issue() // a page that is too long for the server to hold it back
+	}
+	path := "/v1/invoices/" + i.issue()
+	const half, chunk, large = "Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\nff\r\n{", "Content-Length: 65537\r\n\r\n{"
+	const expect = "Expect: 100-continue\r\n"
+	for _, c := range []struct {
+		method, path, rest string
+		status             int
+	}{
+		{http.MethodGet, "/v1/invoices", half, http.StatusOK},
+		{http.MethodHead, "/v1/invoices", chunk, http.StatusOK},
+		{http.MethodGet, path, expect + chunk, http.StatusOK},
+		{http.MethodPatch, path, half, http.StatusMethodNotAllowed},
+		{http.MethodPost, "/v1/nothing", chunk, http.StatusNotFound},
+		{http.MethodPost, "/v1/invoices", large, http.StatusRequestEntityTooLarge},
+		{http.MethodPost, path + "/pay", expect + large, http.StatusRequestEntityTooLarge},
+		{http.MethodGet, "/readyz", half, http.StatusOK},
+		{http.MethodGet, "/metrics", chunk, http.StatusOK},
+		{http.MethodPost, "/console/relay/resume", half, http.StatusNoContent},
+		{http.MethodPost, "/console/poison?kind=none", expect + half, http.StatusUnprocessableEntity},
+	} {
+		client := i.dial(c.method, c.path)
+		client.send(c.rest)
+		if a := client.expect(c.status); !a.Close {
+			t.Errorf("%s %s: the connection stays open for the rest of the body", c.method, c.path)
+		}
+	}
+	stream := i.dial(http.MethodGet, "/console/stream")
+	stream.send(half)
+	response, err := http.ReadResponse(stream.answers, stream.request)
+	s.must(err)
+	defer response.Body.Close()
+	if line, err := bufio.NewReader(response.Body).ReadString('\n'); err != nil {
+		t.Errorf("got %q of the stream: %v", line, err)
+	}
+	if code := i.stop(); code != exitOK {
+		t.Errorf("it did not end in time: exit code %d", code)
+	}
+}
+
 // rawClient is the client of one request, which it sends as slowly as it likes.
 type rawClient struct {
 	net.Conn
