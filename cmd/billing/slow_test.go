@@ -18,8 +18,8 @@ func TestHalfSentBodiesTakeNoPlace(t *testing.T) {
 	i := s.serve(nil)
 	id := i.issuePaid()
 	rest := []string{
-		"Content-Length: 57\r\n\r\n" + `{"customerId":"cust_42",`,
-		"Content-Length: 57\r\n\r\n",
+		fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(anInvoice), anInvoice[:9]),
+		fmt.Sprintf("Content-Length: %d\r\n\r\n", len(anInvoice)),
 		"Transfer-Encoding: chunked\r\n\r\n10\r\n{",
 		"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
 	}
@@ -38,7 +38,11 @@ func TestHalfSentBodiesTakeNoPlace(t *testing.T) {
 		i.expect(http.StatusOK, http.MethodGet, "/readyz", "")
 		i.expect(http.StatusOK, http.MethodGet, "/metrics", "")
 	}
-	gone, slow := slow[:50], slow[50:]
+	patient, gone, slow := slow[0], slow[1:50], slow[50:]
+	patient.send(anInvoice[9:])
+	if a := patient.expect(http.StatusCreated); a.Close {
+		t.Error("a connection ends for a body that arrived in time")
+	}
 	for _, c := range gone {
 		s.must(c.Close())
 	}
@@ -53,6 +57,9 @@ func TestHalfSentBodiesTakeNoPlace(t *testing.T) {
 	}
 	i.issuePaid()
 	s.prove()
+	if code := i.stop(); code != exitOK {
+		t.Errorf("something waits on: exit code %d", code)
+	}
 }
 
 // What does not want a body does not wait for it.

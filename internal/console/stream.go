@@ -32,12 +32,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer c.feed.leave(reader)
 
-	// The server's timeouts are for requests that end. But in the end, it waits
-	// for a body that nobody wants.
+	// The server's timeouts are for requests that end.
 	control := http.NewResponseController(w)
-	if r.ContentLength == 0 {
-		_ = control.SetReadDeadline(time.Time{})
-	}
+	_ = control.SetReadDeadline(time.Time{})
 	send := func(news []byte) bool {
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_, err := w.Write(news)

@@ -15,6 +15,8 @@ import (
 // maxBody is how many bytes the body of a request may have.
 const maxBody = 64 << 10
 
+var errTooLarge = fault.New(fault.Invalid, codeBodyTooLarge, "The body must not have more than 65536 bytes.")
+
 // withBody makes h a handler of net/http's. The body is there as a whole before
 // h takes its place among those that work.
 func withBody(place func(http.Handler) http.Handler, h func(w http.ResponseWriter, r *http.Request, body []byte) error) http.HandlerFunc {
@@ -33,9 +35,8 @@ func withBody(place func(http.Handler) http.Handler, h func(w http.ResponseWrite
 // JSON; whether it is any, parseObject says. It waits until the request's
 // deadline for it, and not at all for one that says itself that it is too large.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	tooLarge := fault.New(fault.Invalid, codeBodyTooLarge, "The body must not have more than 65536 bytes.")
 	if r.ContentLength > maxBody {
-		return nil, tooLarge
+		return nil, errTooLarge
 	}
 	control := http.NewResponseController(w)
 	if end, ok := r.Context().Deadline(); ok {
@@ -43,7 +44,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
+		return nil, errTooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, fault.Wrap(err, fault.Invalid, codeRequestTimeout, "The body did not arrive in time.")
@@ -51,8 +52,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, codeMalformed, "The body did not arrive as a whole.")
 	}
-	_ = control.SetReadDeadline(time.Time{}) // nothing is left to read: the context bounds the work
+	// Nothing is left to read: neither need the connection end, nor may its
+	// deadline end the work.
 	w.Header().Del("Connection")
+	_ = control.SetReadDeadline(time.Time{})
 	if len(body) == 0 {
 		return nil, nil
 	}

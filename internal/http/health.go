@@ -73,7 +73,7 @@ func run(ctx context.Context, probes *singleflight.Group, checks []Check) []erro
 	errs := make([]error, len(checks))
 	var all sync.WaitGroup
 	for i, check := range checks {
-		all.Go(func() { errs[i] = check.run(ctx, probes) })
+		all.Go(func() { errs[i] = check.ask(ctx, probes) })
 	}
 	all.Wait()
 	return errs
@@ -81,9 +81,9 @@ func run(ctx context.Context, probes *singleflight.Group, checks []Check) []erro
 
 var errNoAnswer = fault.New(fault.Unavailable, codeUnavailable, "no answer in time")
 
-// run waits for the probe, also for one that runs already, but for none that
+// ask waits for the probe, also for one that runs already, but for none that
 // forgets its context.
-func (c Check) run(ctx context.Context, probes *singleflight.Group) error {
+func (c Check) ask(ctx context.Context, probes *singleflight.Group) error {
 	result := probes.DoChan(c.Name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 		defer cancel()

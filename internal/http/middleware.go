@@ -70,6 +70,11 @@ func note(w http.ResponseWriter, fact slog.Attr) {
 	}
 }
 
+// linger is for how long the rest of a body is taken off the connection once the
+// request is answered: if it just ended, its client might never see the answer
+// (RFC 9112, section 9.6).
+const linger = time.Second
+
 // report logs every request on one line, tells the observer of it, and has a span
 // opened around it. It also sets the headers that all answers have, unless a
 // handler knows better.
@@ -79,9 +84,10 @@ func report(log *slog.Logger, observe Observer, open Tracer) func(http.Handler) 
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			w.Header().Set("Cache-Control", "no-store")
 			if r.ContentLength != 0 {
-				// Until somebody has read the body. Without it, the server would
-				// read all of it, however long that takes, before it answers.
+				// Else the server waits for the rest of the body before it answers,
+				// also where nobody wants one. Who has read it takes this away.
 				w.Header().Set("Connection", "close")
+				defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) }()
 			}
 			e := &exchange{ResponseWriter: w, began: time.Now()}
 			r, end := trace(w, r, open)
