@@ -36,9 +36,10 @@ type Options struct {
 	MaxInFlight    int           // bounds how many of them are worked on side by side
 }
 
-// waitingPerWorker bounds how many requests to /v1 are sent or answered, however
-// slowly, besides each that may be worked on. A body in memory has 64 KiB.
-const waitingPerWorker = 16
+// openPerPlace bounds how many requests to /v1 are there, sent and answered as
+// slowly as their clients like, for each that may be worked on: a body that waits
+// takes up to 64 KiB of memory.
+const openPerPlace = 16
 
 // New returns the whole API.
 func New(o Options) http.Handler {
@@ -50,7 +51,7 @@ func New(o Options) http.Handler {
 	r.MethodNotAllowed(Handle(methodNotAllowed(r)))
 
 	r.Group(func(r chi.Router) {
-		r.Use(bound(waitingPerWorker*o.MaxInFlight), deadline(o.RequestTimeout))
+		r.Use(bound(openPerPlace*o.MaxInFlight), deadline(o.RequestTimeout))
 		place := bound(o.MaxInFlight)
 
 		r.Post("/v1/invoices", withBody(place, invoices.issue))
