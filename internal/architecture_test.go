@@ -41,7 +41,7 @@ var layers = []layer{
 		mayNot: []string{"database", "net", "os", "syscall"},
 	}, {
 		dir: "internal/http",
-		may: []string{"internal/app", "internal/domain", "github.com/go-chi/chi/v5"},
+		may: []string{"internal/app", "internal/domain", "github.com/go-chi/chi/v5", "golang.org/x/sync"},
 	}, {
 		dir: "internal/console", // a page on top of the API
 		may: []string{"internal/app", "internal/domain", "internal/http", "github.com/go-chi/chi/v5"},

@@ -106,8 +106,8 @@ func (s *service) newServer() *http.Server {
 	server := &http.Server{
 		Handler:           s.api,
 		ReadHeaderTimeout: requestTimeout,
-		ReadTimeout:       2 * requestTimeout,
-		WriteTimeout:      3 * requestTimeout,
+		ReadTimeout:       2 * requestTimeout, // the header's, then the request's
+		WriteTimeout:      3 * requestTimeout, // the request's, then twice as long for the answer
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),

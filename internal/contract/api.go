@@ -158,7 +158,7 @@ func matches(template, path string) bool {
 
 // ofHTTP are header fields that the document need not speak of.
 var ofHTTP = []string{
-	"Cache-Control", "Content-Encoding", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Vary",
+	"Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Vary",
 	"X-Content-Type-Options",
 }
 

@@ -48,6 +48,12 @@ var catalog = map[string]problemType{
 		Cause:  "The path exists, but not with this method.",
 		Remedy: "Use a method that the Allow header lists.",
 	},
+	codeRequestTimeout: {
+		Status: http.StatusRequestTimeout,
+		Title:  "Request timeout",
+		Cause:  "The body did not arrive within the time for the request. The command was not begun.",
+		Remedy: "Send it again, all of it at once and over a new connection.",
+	},
 	idempotency.ErrInFlight.Code: {
 		Status:     http.StatusConflict,
 		Title:      "Request in progress",

@@ -19,6 +19,7 @@ func TestCatalogIsTheContract(t *testing.T) {
 		"malformed-request": 400, "invalid-cursor": 400, "idempotency-key-invalid": 400,
 		"not-found": 404, "invoice-not-found": 404,
 		"method-not-allowed":    405,
+		"request-timeout":       408,
 		"idempotency-in-flight": 409, "invalid-state-transition": 409,
 		"version-mismatch":       412,
 		"body-too-large":         413,

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/winaity/billing/internal/domain/fault"
 )
 
 // conditions are what the request asks of the resource's present version
@@ -18,15 +16,12 @@ type conditions struct {
 
 // conditionsOf reads If-Match and If-None-Match.
 func conditionsOf(h http.Header) (conditions, error) {
-	var c conditions
-	var err error
-	if c.ifMatch, err = parseTags(h, "If-Match"); err != nil {
+	ifMatch, err := parseTags(h, "If-Match")
+	if err != nil {
 		return conditions{}, err
 	}
-	if c.ifNoneMatch, err = parseTags(h, "If-None-Match"); err != nil {
-		return conditions{}, err
-	}
-	return c, nil
+	ifNoneMatch, err := parseTags(h, "If-None-Match")
+	return conditions{ifMatch, ifNoneMatch}, err
 }
 
 // hold reports whether a command may go on.
@@ -106,5 +101,5 @@ func cutTag(s string) (tag, after string, ok bool) {
 func notInTag(r rune) bool { return r <= ' ' || r == 0x7f }
 
 func brokenTags(name string) error {
-	return fault.New(fault.Invalid, codeMalformed, name+` must be * or a list of entity tags in double quotes, such as "1".`)
+	return malformed(name + ` must be * or a list of entity tags in double quotes, such as "1".`)
 }

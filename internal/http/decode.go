@@ -24,13 +24,11 @@ func parseObject(body []byte) (*fields[json.RawMessage], error) {
 		return nil, malformed("The body is not UTF-8.")
 	}
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil {
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-			return nil, malformed(fmt.Sprintf("The body is not JSON: %s, at byte %d.", syntax, syntax.Offset))
-		}
-		return nil, malformed("The body must be a JSON object.")
+	err := json.Unmarshal(body, &members)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return nil, malformed(fmt.Sprintf("The body is not JSON: %s, at byte %d.", syntax, syntax.Offset))
 	}
-	if members == nil { // null
+	if err != nil || members == nil { // null
 		return nil, malformed("The body must be a JSON object.")
 	}
 	if hasLoneSurrogate(body) {
@@ -121,10 +119,9 @@ func checkNames(decoder *json.Decoder) error {
 
 // text makes a parser of a JSON string from one of its text.
 func text[T any](parse func(string) (T, error)) func(json.RawMessage) (T, error) {
-	return func(raw json.RawMessage) (T, error) {
+	return func(raw json.RawMessage) (none T, err error) {
 		var s *string
 		if err := json.Unmarshal(raw, &s); err != nil || s == nil {
-			var none T
 			return none, errors.New("must be a string")
 		}
 		return parse(*s)
@@ -134,14 +131,12 @@ func text[T any](parse func(string) (T, error)) func(json.RawMessage) (T, error)
 // integer makes a parser of a JSON number from one of its value. A fraction or
 // an exponent does not fit, even if it makes an integer: 1.0, 1e3.
 func integer[T any](parse func(int64) (T, error)) func(json.RawMessage) (T, error) {
-	return func(raw json.RawMessage) (T, error) {
+	return func(raw json.RawMessage) (none T, err error) {
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		switch {
 		case errors.Is(err, strconv.ErrRange):
-			var none T
 			return none, errors.New("must be an integer that fits in 64 bits")
 		case err != nil:
-			var none T
 			return none, errors.New("must be an integer, without a fraction or an exponent")
 		}
 		return parse(n)

@@ -26,11 +26,7 @@ type invoices struct {
 }
 
 // issue is POST /v1/invoices.
-func (h *invoices) issue(w http.ResponseWriter, r *http.Request) error {
-	raw, err := readBody(r)
-	if err != nil {
-		return err
-	}
+func (h *invoices) issue(w http.ResponseWriter, r *http.Request, raw []byte) error {
 	key, err := keyOf(r, raw)
 	if err != nil {
 		return err
@@ -64,8 +60,8 @@ func (h *invoices) issue(w http.ResponseWriter, r *http.Request) error {
 }
 
 // pay is POST /v1/invoices/{id}/pay.
-func (h *invoices) pay(w http.ResponseWriter, r *http.Request) error {
-	c, err := readChange(w, r)
+func (h *invoices) pay(w http.ResponseWriter, r *http.Request, raw []byte) error {
+	c, err := readChange(w, r, raw)
 	if err != nil {
 		return err
 	}
@@ -83,8 +79,8 @@ func (h *invoices) pay(w http.ResponseWriter, r *http.Request) error {
 }
 
 // cancel is POST /v1/invoices/{id}/cancel.
-func (h *invoices) cancel(w http.ResponseWriter, r *http.Request) error {
-	c, err := readChange(w, r)
+func (h *invoices) cancel(w http.ResponseWriter, r *http.Request, raw []byte) error {
+	c, err := readChange(w, r, raw)
 	if err != nil {
 		return err
 	}
@@ -182,12 +178,8 @@ type change struct {
 	body       *fields[json.RawMessage]
 }
 
-func readChange(w http.ResponseWriter, r *http.Request) (change, error) {
+func readChange(w http.ResponseWriter, r *http.Request, raw []byte) (change, error) {
 	id, err := pathID(w, r)
-	if err != nil {
-		return change{}, err
-	}
-	raw, err := readBody(r)
 	if err != nil {
 		return change{}, err
 	}

@@ -74,11 +74,16 @@ func TestIssue(t *testing.T) {
 
 func TestDueDateInThePastByItself(t *testing.T) {
 	api := newAPIOnPostgres(t, nil)
+	today := time.Now().In(time.FixedZone("UTC-12", -12*60*60)).Format(time.DateOnly)
+	taken := call(t, api, "POST", "/v1/invoices", fmt.Sprintf(`{"customerId":"c","amount":1,"currency":"EUR","dueDate":%q}`, today))
+	if got := decode[invoiceJSON](t, taken, 201); got.DueDate != today {
+		t.Errorf("got %s", taken.body)
+	}
 	res := call(t, api, "POST", "/v1/invoices", `{"customerId":"c","amount":1,"currency":"EUR","dueDate":"2020-01-01"}`)
 	if p := wantProblem(t, res, 422, "validation-failed"); p.pointers() != "/dueDate" {
 		t.Errorf("got %s", res.body)
 	}
-	if got := issue(t, api); !strings.HasSuffix(got.InvoiceNumber, "-0001") {
+	if got := issue(t, api); !strings.HasSuffix(got.InvoiceNumber, "-0002") {
 		t.Errorf("the refused invoice left a gap before %s", got.InvoiceNumber)
 	}
 }

@@ -100,7 +100,6 @@ func (f readerFunc) List(ctx context.Context, _ invoicing.Filter, _ *invoicing.P
 	return nil, f(ctx)
 }
 
-// noCache is the fast path while it is away: what is kept is kept by Postgres.
 func unobserved(string, string) {}
 
 type noObserver struct{}
@@ -108,6 +107,7 @@ type noObserver struct{}
 func (noObserver) Keyed(idempotency.Outcome) {}
 func (noObserver) CacheFailed()              {}
 
+// noCache is the fast path while it is away: what is kept is kept by Postgres.
 type noCache struct{}
 
 func (noCache) Begin(context.Context, idempotency.Request, string, time.Duration) (*idempotency.Answer, error) {

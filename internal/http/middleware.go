@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -33,14 +34,19 @@ type exchange struct {
 	http.ResponseWriter
 	began  time.Time
 	status int         // 0: not answered yet
+	leave  func()      // gives back the request's place, if it has one
 	err    error       // what the answer was made from, if that is a problem
 	facts  []slog.Attr // for the log, from note
 }
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter. Once the answer is there, so is the
+// place of the request, for another: its client may read as slowly as it likes.
 func (e *exchange) WriteHeader(status int) {
 	if e.status == 0 {
 		e.status = status
+		if e.leave != nil {
+			e.leave()
+		}
 	}
 	e.ResponseWriter.WriteHeader(status)
 }
@@ -48,7 +54,7 @@ func (e *exchange) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (e *exchange) Write(p []byte) (int, error) {
 	if e.status == 0 {
-		e.status = http.StatusOK
+		e.WriteHeader(http.StatusOK)
 	}
 	return e.ResponseWriter.Write(p)
 }
@@ -64,6 +70,11 @@ func note(w http.ResponseWriter, fact slog.Attr) {
 	}
 }
 
+// linger is for how long the rest of a body is taken off the connection once the
+// request is answered: if it just ended, its client might never see the answer
+// (RFC 9112, section 9.6).
+const linger = time.Second
+
 // report logs every request on one line, tells the observer of it, and has a span
 // opened around it. It also sets the headers that all answers have, unless a
 // handler knows better.
@@ -72,6 +83,12 @@ func report(log *slog.Logger, observe Observer, open Tracer) func(http.Handler) 
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			w.Header().Set("Cache-Control", "no-store")
+			if r.ContentLength != 0 {
+				// Else the server waits for the rest of the body before it answers,
+				// also where nobody wants one. Who has read it takes this away.
+				w.Header().Set("Connection", "close")
+				defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) }()
+			}
 			e := &exchange{ResponseWriter: w, began: time.Now()}
 			r, end := trace(w, r, open)
 			defer e.report(r, log, observe, end) // also if the connection is aborted
@@ -149,7 +166,8 @@ func rescue(next http.Handler) http.Handler {
 	})
 }
 
-// deadline bounds the work on a request. The work must heed its context.
+// deadline bounds a request: the work on it, which must heed its context, and the
+// reading of its body.
 func deadline(timeout time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -160,15 +178,20 @@ func deadline(timeout time.Duration) func(http.Handler) http.Handler {
 	}
 }
 
-// bound turns requests away while as many as limit run: what waits in here helps
-// nobody, and its client may find an instance that is free.
+// bound turns requests away while as many as limit have a place, until they are
+// answered: what waits in here helps nobody, and its client may find an instance
+// that is free.
 func bound(limit int) func(http.Handler) http.Handler {
 	running := make(chan struct{}, limit)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case running <- struct{}{}:
-				defer func() { <-running }()
+				leave := sync.OnceFunc(func() { <-running })
+				defer leave()
+				if e, ok := w.(*exchange); ok {
+					e.leave = leave
+				}
 				next.ServeHTTP(w, r)
 			default:
 				writeProblem(w, r, fault.New(fault.Unavailable, codeTooManyRequests, "The service is busy."))

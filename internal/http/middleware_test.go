@@ -157,6 +157,47 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 	})
 }
 
+// A place is for work: neither who sends slowly nor who reads slowly has one. How
+// many of them there are is bounded, too.
+func TestSlowClientsTakeNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPI(func(o *httpapi.Options) { o.MaxInFlight = 1 })
+		body, rest := io.Pipe()
+		answered := make(chan struct{})
+		var slow sync.WaitGroup
+		for n := range 16 {
+			r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/invoices/"+anID, nil)
+			if n%2 == 0 {
+				r = httptest.NewRequestWithContext(t.Context(), "POST", "/v1/invoices", body)
+			}
+			slow.Go(func() { api.ServeHTTP(slowReader{httptest.NewRecorder(), answered}, r) })
+			synctest.Wait()
+			if n < 15 {
+				wantProblem(t, call(t, api, "POST", "/v1/invoices", "{}"), 422, "validation-failed")
+			}
+		}
+		wantProblem(t, call(t, api, "POST", "/v1/invoices", "{}"), 429, "too-many-requests")
+
+		close(answered)
+		if err := rest.Close(); err != nil {
+			t.Fatal(err)
+		}
+		slow.Wait()
+		wantProblem(t, call(t, api, "POST", "/v1/invoices", "{}"), 422, "validation-failed")
+	})
+}
+
+// slowReader takes the beginning of an answer, and the rest when it may.
+type slowReader struct {
+	http.ResponseWriter
+	rest chan struct{}
+}
+
+func (r slowReader) Write(p []byte) (int, error) {
+	<-r.rest
+	return r.ResponseWriter.Write(p)
+}
+
 func TestEveryRequestIsLoggedAndObservedOnce(t *testing.T) {
 	type observation struct {
 		method, route string

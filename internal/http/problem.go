@@ -29,6 +29,7 @@ const (
 	codeKeyInvalid       = "idempotency-key-invalid"
 	codeNotFound         = "not-found"
 	codeMethodNotAllowed = "method-not-allowed"
+	codeRequestTimeout   = "request-timeout"
 	codeBodyTooLarge     = "body-too-large"
 	codeMediaType        = "unsupported-media-type"
 	codeTooManyRequests  = "too-many-requests"

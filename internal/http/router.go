@@ -32,9 +32,14 @@ type Options struct {
 	Log      *slog.Logger     // gets a line per request
 	Now      func() time.Time // the clock that input is checked against
 
-	RequestTimeout time.Duration // bounds the work on a request to /v1
-	MaxInFlight    int           // bounds how many of them run side by side
+	RequestTimeout time.Duration // bounds a request to /v1: its body and the work on it
+	MaxInFlight    int           // bounds how many of them are worked on side by side
 }
+
+// openPerPlace bounds how many requests to /v1 are there, sent and answered as
+// slowly as their clients like, for each that may be worked on: a body that waits
+// takes up to 64 KiB of memory.
+const openPerPlace = 16
 
 // New returns the whole API.
 func New(o Options) http.Handler {
@@ -46,13 +51,14 @@ func New(o Options) http.Handler {
 	r.MethodNotAllowed(Handle(methodNotAllowed(r)))
 
 	r.Group(func(r chi.Router) {
-		r.Use(bound(o.MaxInFlight), deadline(o.RequestTimeout))
+		r.Use(bound(openPerPlace*o.MaxInFlight), deadline(o.RequestTimeout))
+		place := bound(o.MaxInFlight)
 
-		r.Post("/v1/invoices", Handle(invoices.issue))
-		r.Get("/v1/invoices", Handle(invoices.list))
-		r.Get("/v1/invoices/{id}", Handle(invoices.show))
-		r.Post("/v1/invoices/{id}/pay", Handle(invoices.pay))
-		r.Post("/v1/invoices/{id}/cancel", Handle(invoices.cancel))
+		r.Post("/v1/invoices", withBody(place, invoices.issue))
+		r.With(place).Get("/v1/invoices", Handle(invoices.list))
+		r.With(place).Get("/v1/invoices/{id}", Handle(invoices.show))
+		r.Post("/v1/invoices/{id}/pay", withBody(place, invoices.pay))
+		r.Post("/v1/invoices/{id}/cancel", withBody(place, invoices.cancel))
 	})
 
 	docs := documents{o.Docs}

@@ -71,7 +71,7 @@ type Draft struct {
 
 // Issue makes the draft an invoice under the given number, whose instant is the
 // date of issue. It fails with a validation error if the invoice would have been
-// due before that day.
+// due before that day in every time zone.
 func Issue(d Draft, number numbering.Number) (*Invoice, error) {
 	issuedOn := DateOf(number.TakenAt)
 	if d.DueDate.IsZero() {
@@ -101,13 +101,17 @@ func Issue(d Draft, number numbering.Number) (*Invoice, error) {
 }
 
 // CheckDueDate reports whether an invoice that is issued at the given instant
-// may be due on that day.
+// may be due on that day. It may if somewhere in the world that day is not over:
+// the customer's today is a day before UTC's for some of the time.
 func CheckDueDate(due Date, issuedAt time.Time) error {
-	if due.Before(DateOf(issuedAt)) {
-		return fmt.Errorf("must not be before the date of issue, %s", DateOf(issuedAt))
+	if earliest := DateOf(issuedAt.Add(lastZone)); due.Before(earliest) {
+		return fmt.Errorf("must not be before %s, the date of issue in the last time zone of the world (UTC-12)", earliest)
 	}
 	return nil
 }
+
+// lastZone is the offset from UTC of the time zone where days end last.
+const lastZone = -12 * time.Hour
 
 // Restore returns the invoice with the given state.
 func Restore(s Snapshot) *Invoice { return &Invoice{state: s} }

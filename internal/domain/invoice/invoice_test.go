@@ -46,17 +46,36 @@ func TestIssue(t *testing.T) {
 	}
 }
 
-func TestDueDateMayBeTheDateOfIssueButNotBefore(t *testing.T) {
-	number := numbering.Number{Series: invoice.Series, Ordinal: 1, TakenAt: issuedAt}
-	draft := invoice.Draft{ID: "inv_1", CustomerID: "c", Total: money.New(1, "EUR"), DueDate: invoice.DateOf(issuedAt)}
-	if _, err := invoice.Issue(draft, number); err != nil {
-		t.Errorf("due on the date of issue: %v", err)
-	}
-	draft.DueDate = draft.DueDate.AddDays(-1)
-	_, err := invoice.Issue(draft, number)
-	e, ok := errors.AsType[*fault.Error](err)
-	if !ok || e.Code != fault.CodeValidation || len(e.Fields) != 1 || e.Fields[0].Name != "dueDate" {
-		t.Errorf("due the day before: got %v, want a validation error on dueDate", err)
+func TestDueDateMayBeTodayAnywhereInTheWorldButNotBefore(t *testing.T) {
+	for issued, earliest := range map[string]string{
+		"2026-03-31T11:59:59.999999Z":      "2026-03-30",
+		"2026-03-31T12:00:00Z":             "2026-03-31",
+		"2026-03-31T17:37:00-07:00":        "2026-03-31", // Los Angeles, when it is April in UTC
+		"2026-01-01T11:59:59.999999Z":      "2025-12-31",
+		"2026-01-01T12:00:00Z":             "2026-01-01",
+		"2028-03-01T00:00:00Z":             "2028-02-29",
+		"2026-01-01T13:59:59.999999+14:00": "2025-12-31", // Kiritimati
+		"2026-01-02T01:59:59.999999+14:00": "2025-12-31",
+		"2026-01-02T02:00:00+14:00":        "2026-01-01",
+	} {
+		takenAt, err := time.Parse(time.RFC3339, issued)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number := numbering.Number{Series: invoice.Series, Ordinal: 1, TakenAt: takenAt}
+		draft := invoice.Draft{ID: "inv_1", CustomerID: "c", Total: money.New(1, "EUR")}
+		if draft.DueDate, err = invoice.ParseDate(earliest); err != nil {
+			t.Fatal(err)
+		}
+		if i, err := invoice.Issue(draft, number); err != nil || i.Snapshot().DueDate != draft.DueDate {
+			t.Errorf("issued at %s, due on %s: %v", issued, earliest, err)
+		}
+		draft.DueDate = draft.DueDate.AddDays(-1)
+		_, err = invoice.Issue(draft, number)
+		e, ok := errors.AsType[*fault.Error](err)
+		if !ok || e.Code != fault.CodeValidation || len(e.Fields) != 1 || e.Fields[0].Name != "dueDate" || !strings.Contains(e.Fields[0].Detail, earliest) {
+			t.Errorf("issued at %s, due the day before %s: got %v, want a validation error on dueDate", issued, earliest, err)
+		}
 	}
 }
 
