@@ -7,27 +7,27 @@ import (
 )
 
 // telemetry returns what is to be exported: nothing, unless the standard
-// variables of OpenTelemetry say so. The SDK reads the others by itself.
+// variables of OpenTelemetry say so. The SDK reads the others by itself, once they
+// were checked.
 func (e *environment) telemetry() tracing.Options {
-	const endpoint, tracesEndpoint = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
-	for _, name := range []string{endpoint, tracesEndpoint, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"} {
-		e.url(name, false, "http", "https")
+	e.boolean("OTEL_SDK_DISABLED")
+	if strings.EqualFold(e.getenv("OTEL_SDK_DISABLED"), "true") {
+		return tracing.Options{Traces: tracing.None, Logs: tracing.None}
 	}
-	protocol := e.protocol("OTEL_EXPORTER_OTLP_PROTOCOL", tracing.HTTP)
+	protocol := e.protocol(otlp+"PROTOCOL", tracing.HTTP)
 	o := tracing.Options{
 		Service:        "billing",
 		Traces:         e.oneOf("OTEL_TRACES_EXPORTER", tracing.None, tracing.OTLP, tracing.Console),
 		Logs:           e.oneOf("OTEL_LOGS_EXPORTER", tracing.None, tracing.OTLP),
-		TracesProtocol: e.protocol("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol),
-		LogsProtocol:   e.protocol("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", protocol),
+		TracesProtocol: e.protocol(otlp+"TRACES_PROTOCOL", protocol),
+		LogsProtocol:   e.protocol(otlp+"LOGS_PROTOCOL", protocol),
+		Secrets:        []string{e.getenv(otlp + "HEADERS"), e.getenv(otlp + "TRACES_HEADERS"), e.getenv(otlp + "LOGS_HEADERS")},
 	}
 	// Who names a collector wants it to get the traces.
-	if e.getenv("OTEL_TRACES_EXPORTER") == "" && (e.getenv(endpoint) != "" || e.getenv(tracesEndpoint) != "") {
+	if e.getenv("OTEL_TRACES_EXPORTER") == "" && (e.getenv(otlp+"ENDPOINT") != "" || e.getenv(otlp+"TRACES_ENDPOINT") != "") {
 		o.Traces = tracing.OTLP
 	}
-	if strings.EqualFold(e.getenv("OTEL_SDK_DISABLED"), "true") {
-		o.Traces, o.Logs = tracing.None, tracing.None
-	}
+	e.checkSDK(o)
 	return o
 }
 

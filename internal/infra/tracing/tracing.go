@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -49,6 +50,7 @@ type Options struct {
 	Service                      string // its name, unless OTEL_SERVICE_NAME has one
 	Traces, Logs                 string // None, OTLP; traces also Console
 	TracesProtocol, LogsProtocol string
+	Secrets                      []string // values of variables that no line of the log may show
 }
 
 // Telemetry is what is exported. What is not is nil.
@@ -57,18 +59,19 @@ type Telemetry struct {
 	Logs  slog.Handler // takes lines of all levels
 
 	closers []func(context.Context) error
+	mask    *strings.Replacer
 }
 
 // Open returns the exporters that o asks for. They connect when they have
 // something to send; what they cannot send they drop. They complain to log, for
 // the whole process: the SDK knows only one place to complain to.
 func Open(ctx context.Context, o Options, log *slog.Logger) (*Telemetry, error) {
-	t := &Telemetry{}
+	t := &Telemetry{mask: masking(o.Secrets)}
 	if o.Traces == None && o.Logs == None {
 		return t, nil
 	}
-	otel.SetErrorHandler(&complaints{log: log})
-	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetErrorHandler(&complaints{log: log, mask: t.mask})
+	otel.SetLogger(logr.FromSlogHandler(discreet{log.Handler(), t.mask}))
 	described, err := describe(ctx, o.Service)
 	if err != nil {
 		log.WarnContext(ctx, "telemetry does not know all of its resource", "error", err)
@@ -80,7 +83,7 @@ func Open(ctx context.Context, o Options, log *slog.Logger) (*Telemetry, error) 
 	}
 	if o.Logs != None {
 		if err := t.openLogs(ctx, o, described); err != nil {
-			return nil, fmt.Errorf("export logs: %w", err)
+			return nil, errors.Join(fmt.Errorf("export logs: %w", err), t.Close(ctx))
 		}
 	}
 	return t, nil
@@ -97,7 +100,10 @@ func (t *Telemetry) Close(ctx context.Context) error {
 	for _, c := range t.closers {
 		problems = append(problems, c(ctx))
 	}
-	return errors.Join(problems...)
+	if err := errors.Join(problems...); err != nil {
+		return errors.New(t.mask.Replace(err.Error()))
+	}
+	return nil
 }
 
 func (t *Telemetry) openSpans(ctx context.Context, o Options, described *resource.Resource) (err error) {
