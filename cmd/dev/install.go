@@ -21,10 +21,13 @@ type program struct {
 var (
 	postgres = program{devstack.FindPostgres, "postgresql", "postgresql@17"}
 	redis    = program{devstack.FindRedis, "redis-server", "redis"}
-	chromium = program{devstack.FindChromium, "chromium", "google-chrome"} // for the tests of the console
+
+	// For tests of the console, and by way of a pooler.
+	chromium  = program{devstack.FindChromium, "chromium", "google-chrome"}
+	pgBouncer = program{devstack.FindPgBouncer, "pgbouncer", "pgbouncer"}
 
 	// programs are what all that make does needs.
-	programs = []program{postgres, redis, chromium}
+	programs = []program{postgres, redis, chromium, pgBouncer}
 )
 
 // install installs the programs that are missing, where it can.

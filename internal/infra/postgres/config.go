@@ -42,6 +42,7 @@ var sessionSettings = map[string]string{
 // the same process had begun would take it over and keep it, one after the other.
 // Contexts bound the rest.
 var localSettings = map[string]string{
+	"bytea_output":                        "hex",
 	"idle_in_transaction_session_timeout": "5s",
 	"intervalstyle":                       "postgres",
 	"lock_timeout":                        "4s",
