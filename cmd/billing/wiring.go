@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -33,6 +34,10 @@ const (
 	// inboxRetention is above the longest time after which a message can come
 	// again: a dead letter may be replayed for 30 days.
 	inboxRetention = 35 * 24 * time.Hour
+
+	// The keys in Redis start with them.
+	claimsPrefix  = "billing:event:"
+	answersPrefix = "billing:idem:"
 )
 
 var dedupKeys = map[string]messaging.DedupKey{
@@ -106,10 +111,11 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	if err != nil {
 		return nil, err
 	}
-	cache, err := redisstore.Open(c.RedisURL)
+	redisConfig, err := redisstore.ParseURL(c.RedisURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("REDIS_URL %w", err)
 	}
+	cache := redisstore.Open(redisConfig)
 	s.onClose(func() { _ = cache.Close() }) // nothing in it is worth waiting for
 	outbox, retention, letters := postgres.NewOutbox(pool), postgres.NewRetention(pool), natsbus.NewDeadLetters(bus, log)
 	handlers := invoicing.Handlers()
@@ -117,7 +123,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	checks := []httpapi.Check{
 		{Name: "postgres", Required: true, Probe: pool.Ping},
 		{Name: "nats", Probe: bus.Ready},
-		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
+		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache, claimsPrefix) }},
 	}
 
 	observer := metrics.New(metrics.Labels{Commands: invoicing.CommandNames, Outcomes: invoicing.CommandOutcomes, Subjects: subjects})
@@ -129,7 +135,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		observer.WatchDependency(check.Name, check.Probe)
 	}
 
-	reader := postgres.NewReader(pool)
+	reader, identity := postgres.NewReader(pool), postgres.NewIdentity(pool)
 	p := ports{
 		store:     postgres.NewStore(pool, wake),
 		reader:    reader,
@@ -137,8 +143,8 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 		publisher: publisher,
 		source:    natsbus.NewSource(bus, natsbus.EventsStream, natsbus.Processor),
 		letters:   letters,
-		claims:    redisstore.NewClaims(cache, "billing:event:"),
-		answers:   redisstore.NewAnswers(cache, "billing:idem:"),
+		claims:    redisstore.NewClaims(cache, claimsPrefix, identity.Current),
+		answers:   redisstore.NewAnswers(cache, answersPrefix, identity.Current),
 	}
 	if wrap != nil {
 		wrap(&p)
