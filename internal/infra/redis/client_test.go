@@ -94,10 +94,13 @@ func TestCircuitOpensOnlyWithoutAnAnswer(t *testing.T) {
 			t.Errorf("opened by %v", err)
 		}
 	}
-	c := new(circuit)
-	c.ReportResult(os.ErrDeadlineExceeded) // of the socket
-	if !errors.Is(c.Allow(), errOpen) {
-		t.Error("not opened by a timeout")
+	_, dialed := (&net.Dialer{Timeout: time.Nanosecond}).DialContext(t.Context(), "tcp", "127.0.0.1:1")
+	for _, err := range []error{os.ErrDeadlineExceeded, dialed} { // timeouts of a socket, and before there is one
+		c := new(circuit)
+		c.ReportResult(err)
+		if !errors.Is(c.Allow(), errOpen) {
+			t.Errorf("not opened by %v", err)
+		}
+		eventually(t, "the circuit closes", func() bool { return c.Allow() == nil })
 	}
-	eventually(t, "the circuit closes", func() bool { return c.Allow() == nil })
 }
