@@ -26,7 +26,6 @@ func fickle(identities ...string) Database {
 // What Redis remembers of one database says nothing of another: not that an effect
 // is done, nor that someone is at it.
 func TestClaimsOfAnotherDatabase(t *testing.T) {
-	t.Parallel()
 	_, client := setup(t)
 	here, there := NewClaims(client, "", always("here")), NewClaims(client, "", always("here-too"))
 	claim := func(t *testing.T, c *Claims, key, owner string, want messaging.ClaimState) {

@@ -53,10 +53,10 @@ func Open(c Config) *redis.Client {
 	return redis.NewClient(&options)
 }
 
-// Ready returns nil when the server does what the service asks of it, which may be
-// less than to answer: it may be a replica, or full, or the user may lack a right.
-// Its key starts with prefix, one of those that the service uses, for which alone
-// the user may have rights. Its error is Unavailable, and its message says which.
+// Ready returns nil when the server does what the service asks of it. One that only
+// answers may be a replica, or full, or deny the user a right. The probe's key starts
+// with prefix, one of those that the service uses: the user may have rights for them
+// alone. The error is Unavailable, and its message tells these cases from an outage.
 func Ready(ctx context.Context, client *redis.Client, prefix string) error {
 	return unavailable(take.Run(ctx, client, []string{prefix + "probe:" + rand.Text()}, "", "probe", probeTTL.Milliseconds()).Err())
 }
