@@ -137,6 +137,7 @@ func TestClaimThatNobodyGivesBack(t *testing.T) {
 	i := s.serve(quickly)
 	id := i.issuePaid()
 	i.awaitReceipt(id)
+	s.settled()
 	_, err := s.pool.Exec(t.Context(), "DELETE FROM documents; DELETE FROM inbox; DELETE FROM outbox WHERE type = 'billing.receipt.issued'") // as if it never came
 	s.must(err)
 	client, paid := s.redisClient(), s.paidEvent(id)
