@@ -57,7 +57,7 @@ var children = map[string]func() int{
 	diesAfterParking:  serving(func(p *ports) { p.letters = hookedLetters{DeadLetters: p.letters, parked: die} }),
 	diesOfPoison: serving(func(p *ports) {
 		p.claims = hookedClaims{Claims: p.claims, claimed: func(key string) {
-			if key == os.Getenv(poisonVariable) {
+			if strings.HasPrefix(key, os.Getenv(poisonVariable)+":") {
 				die()
 			}
 		}}

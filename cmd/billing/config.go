@@ -14,13 +14,15 @@ import (
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/console"
 	"github.com/winaity/billing/internal/infra/postgres"
+	redisstore "github.com/winaity/billing/internal/infra/redis"
 	"github.com/winaity/billing/internal/infra/tracing"
 )
 
 // config is all that the environment may set. README.md documents it.
 type config struct {
-	Database          *postgres.Config // nil if the command needs none
-	NATSURL, RedisURL string
+	Database *postgres.Config // zero, as the next, if the command does not need it
+	NATSURL  string
+	Redis    redisstore.Config
 
 	HTTPAddr  string
 	LogLevel  slog.Level
@@ -54,7 +56,7 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 	c := config{
 		Database: parsed(&e, "DATABASE_URL", n.database, postgres.ParseURL),
 		NATSURL:  e.url("NATS_URL", n.nats, "nats", "tls", "ws", "wss"),
-		RedisURL: e.url("REDIS_URL", n.redis, "redis", "rediss"),
+		Redis:    parsed(&e, "REDIS_URL", n.redis, redisstore.ParseURL),
 
 		HTTPAddr:  e.addr("BILLING_HTTP_ADDR", ":8080"),
 		LogLevel:  e.level("BILLING_LOG_LEVEL", slog.LevelInfo),
@@ -89,7 +91,7 @@ func (c config) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Any("database", c.Database),
 		slog.String("nats", redact(c.NATSURL)),
-		slog.String("redis", redact(c.RedisURL)),
+		slog.Any("redis", c.Redis),
 		slog.String("http", c.HTTPAddr),
 		slog.String("console", string(c.Console)),
 		slog.Duration("outboxPollInterval", c.OutboxPollInterval),

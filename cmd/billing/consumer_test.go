@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -11,9 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/document"
 	"github.com/winaity/billing/internal/domain/invoice"
 	natsbus "github.com/winaity/billing/internal/infra/nats"
+	"github.com/winaity/billing/internal/infra/postgres"
+	redisstore "github.com/winaity/billing/internal/infra/redis"
 )
 
 // paidEvent returns the event of the invoice's payment, as it is in the stream.
@@ -88,6 +94,36 @@ func TestEffectHappensOnceHoweverOftenTheEventComes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Invariant 3, for two effects of one event: that one of them had it says nothing
+// of the other.
+func TestEachHandlerOfAnEventHasItsEffectOnce(t *testing.T) {
+	s := newStack(t)
+	db, err := postgres.Open(t.Context(), must(postgres.ParseURL(s.database)))
+	s.must(err)
+	t.Cleanup(db.Close)
+	cache := redisstore.Open(must(redisstore.ParseURL(s.redis.URL())))
+	t.Cleanup(func() { s.must(cache.Close()) })
+	once := messaging.NewOnce(
+		postgres.NewStore(db, messaging.NewSignal()),
+		redisstore.NewClaims(cache, claimsPrefix, postgres.NewIdentity(db).Current),
+		messaging.OnceOptions{Key: messaging.ByEventID, Lease: time.Minute, TTL: time.Minute},
+		messaging.Observers{}, slog.New(slog.NewTextHandler(t.Output(), nil)),
+	)
+	effects := map[string]int{}
+	for range 3 {
+		for _, handler := range []string{"first", "second"} {
+			_, err := once.Do(t.Context(), handler, messaging.Envelope{ID: "evt_1"}, false, func(context.Context, invoicing.Tx) error {
+				effects[handler]++
+				return nil
+			})
+			s.must(err)
+		}
+	}
+	if effects["first"] != 1 || effects["second"] != 1 || s.count("inbox") != 2 {
+		t.Errorf("effects %v, %d inbox rows", effects, s.count("inbox"))
 	}
 }
 

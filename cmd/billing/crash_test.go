@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/winaity/billing/internal/domain/invoice"
 	"github.com/winaity/billing/internal/infra/postgres"
 )
@@ -139,14 +137,16 @@ func TestClaimThatNobodyGivesBack(t *testing.T) {
 	i := s.serve(quickly)
 	id := i.issuePaid()
 	i.awaitReceipt(id)
+	s.settled()
 	_, err := s.pool.Exec(t.Context(), "DELETE FROM documents; DELETE FROM inbox; DELETE FROM outbox WHERE type = 'billing.receipt.issued'") // as if it never came
 	s.must(err)
-	options, err := redis.ParseURL(s.redis.URL())
-	s.must(err)
-	client := redis.NewClient(options)
-	t.Cleanup(func() { s.must(client.Close()) })
-	paid := s.paidEvent(id)
-	s.must(client.Set(t.Context(), "billing:event:"+paid.ID, "claim:nobody", 0).Err())
+	client, paid := s.redisClient(), s.paidEvent(id)
+	key := "billing:event:" + paid.ID + ":issue-receipt"
+	known, ok := strings.CutSuffix(client.Get(t.Context(), key).Val(), "done")
+	if !ok {
+		t.Fatalf("Redis does not know that the effect is done: %q", known)
+	}
+	s.must(client.Set(t.Context(), key, known+"claim:nobody", 0).Err())
 	s.publish(paid.Type, "a copy", paid.raw.Data)
 	i.awaitReceipt(id)
 }

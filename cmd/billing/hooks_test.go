@@ -123,9 +123,9 @@ func (h hookedClaims) Claim(ctx context.Context, key, owner string, lease time.D
 	return state, err
 }
 
-func (h hookedClaims) Done(ctx context.Context, key string, ttl time.Duration) error {
+func (h hookedClaims) Done(ctx context.Context, key, owner string, ttl time.Duration) error {
 	call(h.done)
-	return h.Claims.Done(ctx, key, ttl)
+	return h.Claims.Done(ctx, key, owner, ttl)
 }
 
 // hookedLetters hooks into the parking of messages.

@@ -49,7 +49,13 @@ type stack struct {
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{T: t, database: devstack.DatabaseForTest(t, migrateForTest), nats: devstack.NATSForTest(t), redis: devstack.RedisForTest(t)}
+	return newStackOn(t, devstack.DatabaseForTest(t, migrateForTest), devstack.RedisForTest(t))
+}
+
+// newStackOn is newStack with a given database and Redis.
+func newStackOn(t *testing.T, database string, cache *devstack.Redis) *stack {
+	t.Helper()
+	s := &stack{T: t, database: database, nats: devstack.NATSForTest(t), redis: cache}
 	pool, err := pgxpool.New(t.Context(), s.database)
 	s.must(err)
 	t.Cleanup(pool.Close)
@@ -371,9 +377,14 @@ func (s *stack) command(args ...string) (code int, output string) {
 
 func (s *stack) flushRedis() {
 	s.Helper()
+	s.must(s.redisClient().FlushAll(s.Context()).Err())
+}
+
+func (s *stack) redisClient() *redis.Client {
+	s.Helper()
 	options, err := redis.ParseURL(s.redis.URL())
 	s.must(err)
 	client := redis.NewClient(options)
-	s.must(client.FlushAll(s.Context()).Err())
-	s.must(client.Close())
+	s.Cleanup(func() { s.must(client.Close()) })
+	return client
 }

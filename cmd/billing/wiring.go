@@ -33,6 +33,10 @@ const (
 	// inboxRetention is above the longest time after which a message can come
 	// again: a dead letter may be replayed for 30 days.
 	inboxRetention = 35 * 24 * time.Hour
+
+	// The keys in Redis start with them.
+	claimsPrefix  = "billing:event:"
+	answersPrefix = "billing:idem:"
 )
 
 // The shares of the database's connections, in percent, of those who may wait for
@@ -118,10 +122,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	if err != nil {
 		return err
 	}
-	cache, err := redisstore.Open(c.RedisURL)
-	if err != nil {
-		return err
-	}
+	cache := redisstore.Open(c.Redis)
 	s.onClose(func() { _ = cache.Close() }) // nothing in it is worth waiting for
 	outbox, retention, letters := postgres.NewOutbox(db), postgres.NewRetention(db), natsbus.NewDeadLetters(bus, log)
 	handlers := invoicing.Handlers()
@@ -129,7 +130,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	checks := []httpapi.Check{
 		{Name: "postgres", Required: true, Probe: db.Ready},
 		{Name: "nats", Probe: bus.Ready},
-		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
+		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache, claimsPrefix) }},
 	}
 
 	observer := metrics.New(metrics.Labels{Commands: invoicing.CommandNames, Outcomes: invoicing.CommandOutcomes, Subjects: subjects})
@@ -141,7 +142,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 		observer.WatchDependency(check.Name, check.Probe)
 	}
 
-	reader := postgres.NewReader(db.Share(readsShare))
+	reader, identity := postgres.NewReader(db.Share(readsShare)), postgres.NewIdentity(db)
 	p := ports{
 		commands:  postgres.NewStore(db.Share(commandsShare), wake),
 		effects:   postgres.NewStore(db.Share(effectsShare), wake),
@@ -150,8 +151,8 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 		publisher: publisher,
 		source:    natsbus.NewSource(bus, natsbus.EventsStream, natsbus.Processor),
 		letters:   letters,
-		claims:    redisstore.NewClaims(cache, "billing:event:"),
-		answers:   redisstore.NewAnswers(cache, "billing:idem:"),
+		claims:    redisstore.NewClaims(cache, claimsPrefix, identity.Current),
+		answers:   redisstore.NewAnswers(cache, answersPrefix, identity.Current),
 	}
 	if wrap != nil {
 		wrap(&p)

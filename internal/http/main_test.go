@@ -114,7 +114,7 @@ func (noCache) Begin(context.Context, idempotency.Request, string, time.Duration
 	return nil, errAway
 }
 
-func (noCache) Finish(context.Context, idempotency.Request, idempotency.Answer, time.Duration) error {
+func (noCache) Finish(context.Context, idempotency.Request, string, idempotency.Answer, time.Duration) error {
 	return errAway
 }
 

@@ -51,8 +51,8 @@ type Cache interface {
 	// answer already it returns that; it fails with ErrInFlight and ErrReused
 	// as Tx.Recall does.
 	Begin(ctx context.Context, r Request, owner string, lease time.Duration) (*Answer, error)
-	// Finish keeps the answer for ttl and frees the key.
-	Finish(ctx context.Context, r Request, a Answer, ttl time.Duration) error
+	// Finish keeps the answer for ttl, if owner still has the key.
+	Finish(ctx context.Context, r Request, owner string, a Answer, ttl time.Duration) error
 	// Abandon frees the key, if owner still has it.
 	Abandon(ctx context.Context, r Request, owner string) error
 }
@@ -146,7 +146,7 @@ func (g *Guard) do(ctx context.Context, r Request, command func(context.Context)
 		g.ignore(ctx, "abandon", g.cache.Abandon(after, r, owner))
 		return Answer{}, err
 	}
-	g.ignore(ctx, "finish", g.cache.Finish(after, r, answer, Retention))
+	g.ignore(ctx, "finish", g.cache.Finish(after, r, owner, answer, Retention))
 	return answer, nil
 }
 

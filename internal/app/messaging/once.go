@@ -22,8 +22,8 @@ const (
 type Claims interface {
 	// Claim takes key for owner until the lease runs out, if nobody has it.
 	Claim(ctx context.Context, key, owner string, lease time.Duration) (ClaimState, error)
-	// Done marks key as done for ttl, whoever holds it.
-	Done(ctx context.Context, key string, ttl time.Duration) error
+	// Done marks key as done for ttl, if owner still holds it.
+	Done(ctx context.Context, key, owner string, ttl time.Duration) error
 	// Release gives key back, if owner still holds it.
 	Release(ctx context.Context, key, owner string) error
 }
@@ -88,7 +88,8 @@ func NewOnce[T Inbox](store Store[T], claims Claims, options OnceOptions, observ
 // insist is set: then the inbox makes it wait for the other's transaction.
 func (o *Once[T]) Do(ctx context.Context, handler string, msg Envelope, insist bool, effect func(ctx context.Context, tx T) error) (fresh bool, err error) {
 	key, owner := o.options.Key(msg), NewToken()
-	switch o.claim(ctx, key, owner) {
+	claim := key + ":" + handler // as in the inbox: another handler has its own effect
+	switch o.claim(ctx, claim, owner) {
 	case ClaimDone:
 		o.observer.Deduplicated(LayerClaim)
 		return false, nil
@@ -106,13 +107,13 @@ func (o *Once[T]) Do(ctx context.Context, handler string, msg Envelope, insist b
 		return effect(ctx, tx)
 	})
 	if err != nil {
-		o.ignore(ctx, "release", o.claims.Release(context.WithoutCancel(ctx), key, owner))
+		o.ignore(ctx, "release", o.claims.Release(context.WithoutCancel(ctx), claim, owner))
 		return false, err
 	}
 	if !fresh {
 		o.observer.Deduplicated(LayerInbox)
 	}
-	o.ignore(ctx, "mark as done", o.claims.Done(context.WithoutCancel(ctx), key, o.options.TTL))
+	o.ignore(ctx, "mark as done", o.claims.Done(context.WithoutCancel(ctx), claim, owner, o.options.TTL))
 	return fresh, nil
 }
 

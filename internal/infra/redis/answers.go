@@ -21,27 +21,28 @@ type record struct {
 	Answer      *idempotency.Answer `json:"answer,omitempty"`
 }
 
-// Answers is an idempotency.Cache. Its errors are Unavailable, besides those of
-// idempotency. It is safe for concurrent use.
-type Answers struct {
-	client *redis.Client
-	prefix string
-}
+// Answers is an idempotency.Cache. Its errors, besides those of idempotency, are
+// those of Redis, which are Unavailable, and of the Database. It is safe for
+// concurrent use.
+type Answers struct{ keys bound }
 
 var _ idempotency.Cache = (*Answers)(nil)
 
-// NewAnswers returns the Answers whose keys start with prefix.
-func NewAnswers(client *redis.Client, prefix string) *Answers { return &Answers{client, prefix} }
+// NewAnswers returns the Answers whose keys start with prefix. They speak of the
+// given database.
+func NewAnswers(client *redis.Client, prefix string, database Database) *Answers {
+	return &Answers{bound{client, prefix, database}}
+}
 
 // Begin takes the key for owner, or returns its answer.
 func (a *Answers) Begin(ctx context.Context, r idempotency.Request, owner string, lease time.Duration) (*idempotency.Answer, error) {
-	value, err := encode(record{Fingerprint: r.Fingerprint, Owner: owner})
+	running, err := encode(record{Fingerprint: r.Fingerprint, Owner: owner})
 	if err != nil {
 		return nil, err
 	}
-	held, err := claim.Run(ctx, a.client, []string{a.key(r)}, value, lease.Milliseconds()).Text()
+	held, err := a.keys.take(ctx, key(r), running, lease)
 	if err != nil {
-		return nil, unavailable("begin keyed request", err)
+		return nil, fmt.Errorf("begin keyed request: %w", err)
 	}
 	if held == "" {
 		return nil, nil
@@ -49,7 +50,7 @@ func (a *Answers) Begin(ctx context.Context, r idempotency.Request, owner string
 	var known record
 	switch err := json.Unmarshal([]byte(held), &known); {
 	case err != nil:
-		return nil, unavailable("decode answer", err)
+		return nil, fmt.Errorf("decode answer: %w", err)
 	case known.Fingerprint != r.Fingerprint:
 		return nil, idempotency.ErrReused
 	case known.Answer == nil:
@@ -58,40 +59,44 @@ func (a *Answers) Begin(ctx context.Context, r idempotency.Request, owner string
 	return known.Answer, nil
 }
 
-// Finish keeps the answer. Like a claim's Done it does not ask who has the key.
-func (a *Answers) Finish(ctx context.Context, r idempotency.Request, answer idempotency.Answer, ttl time.Duration) error {
-	value, err := encode(record{Fingerprint: r.Fingerprint, Answer: &answer})
+// Finish keeps the answer, if owner still has the key.
+func (a *Answers) Finish(ctx context.Context, r idempotency.Request, owner string, answer idempotency.Answer, ttl time.Duration) error {
+	running, err := encode(record{Fingerprint: r.Fingerprint, Owner: owner})
 	if err != nil {
 		return err
 	}
-	if err := a.client.Set(ctx, a.key(r), value, ttl).Err(); err != nil {
-		return unavailable("finish keyed request", err)
+	answered, err := encode(record{Fingerprint: r.Fingerprint, Answer: &answer})
+	if err != nil {
+		return err
+	}
+	if err := a.keys.replace(ctx, key(r), running, answered, ttl); err != nil {
+		return fmt.Errorf("finish keyed request: %w", err)
 	}
 	return nil
 }
 
 // Abandon frees the key, if owner still has it.
 func (a *Answers) Abandon(ctx context.Context, r idempotency.Request, owner string) error {
-	value, err := encode(record{Fingerprint: r.Fingerprint, Owner: owner})
+	running, err := encode(record{Fingerprint: r.Fingerprint, Owner: owner})
 	if err != nil {
 		return err
 	}
-	if err := release.Run(ctx, a.client, []string{a.key(r)}, value).Err(); err != nil {
-		return unavailable("abandon keyed request", err)
+	if err := a.keys.release(ctx, key(r), running); err != nil {
+		return fmt.Errorf("abandon keyed request: %w", err)
 	}
 	return nil
 }
 
 // key hides the caller's key, whatever its length and characters.
-func (a *Answers) key(r idempotency.Request) string {
+func key(r idempotency.Request) string {
 	sum := sha256.Sum256([]byte(r.Key))
-	return a.prefix + hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:])
 }
 
-func encode(r record) ([]byte, error) {
+func encode(r record) (string, error) {
 	value, err := json.Marshal(r)
 	if err != nil {
-		return nil, fmt.Errorf("encode answer: %w", err)
+		return "", fmt.Errorf("encode answer: %w", err)
 	}
-	return value, nil
+	return string(value), nil
 }

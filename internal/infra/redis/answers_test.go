@@ -12,7 +12,7 @@ import (
 
 func TestAnswers(t *testing.T) {
 	_, client := setup(t)
-	answers := NewAnswers(client, "billing:idem:")
+	answers := NewAnswers(client, "billing:idem:", always("here"))
 	begin := func(t *testing.T, r idempotency.Request, owner string, want error) *idempotency.Answer {
 		t.Helper()
 		answer, err := answers.Begin(timeout(t), r, owner, long)
@@ -38,7 +38,7 @@ func TestAnswers(t *testing.T) {
 		if got := begin(t, request("finished"), "a", nil); got != nil {
 			t.Fatalf("answer %v before there is one", got)
 		}
-		isNil(t, answers.Finish(timeout(t), request("finished"), answer, long))
+		isNil(t, answers.Finish(timeout(t), request("finished"), "a", answer, long))
 		if got := begin(t, request("finished"), "b", nil); got == nil || !reflect.DeepEqual(*got, answer) {
 			t.Errorf("answer %v, want %v", got, answer)
 		}
@@ -55,7 +55,7 @@ func TestAnswers(t *testing.T) {
 		other := idempotency.Request{Key: "reused", Fingerprint: "other"}
 		begin(t, request("reused"), "a", nil)
 		begin(t, other, "b", idempotency.ErrReused)
-		isNil(t, answers.Finish(timeout(t), request("reused"), answer, long))
+		isNil(t, answers.Finish(timeout(t), request("reused"), "a", answer, long))
 		begin(t, other, "b", idempotency.ErrReused)
 	})
 	t.Run("abandoned it is free", func(t *testing.T) {
@@ -66,6 +66,10 @@ func TestAnswers(t *testing.T) {
 	t.Run("a stranger cannot abandon it", func(t *testing.T) {
 		begin(t, request("stranger"), "a", nil)
 		isNil(t, answers.Abandon(timeout(t), request("stranger"), "b"))
+		begin(t, request("stranger"), "b", idempotency.ErrInFlight)
+	})
+	t.Run("nor finish it", func(t *testing.T) {
+		isNil(t, answers.Finish(timeout(t), request("stranger"), "b", answer, long))
 		begin(t, request("stranger"), "b", idempotency.ErrInFlight)
 	})
 	t.Run("the lease runs out", func(t *testing.T) {

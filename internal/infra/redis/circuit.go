@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -34,9 +35,17 @@ func (c *circuit) Allow() error {
 // ReportResult is told of each call that was allowed. An error that Redis itself
 // returned is an answer, and a caller who gives up says nothing about Redis.
 func (c *circuit) ReportResult(err error) {
-	if _, answered := errors.AsType[redis.Error](err); err == nil || answered ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	_, answered := errors.AsType[redis.Error](err)
+	gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !dialing(err)
+	if err == nil || answered || gaveUp {
 		return
 	}
 	c.closesAt.Store(time.Now().Add(openFor).UnixNano())
+}
+
+// dialing reports whether there was no connection yet: the dialer's own timeout is
+// a context.DeadlineExceeded like the caller's, and shorter.
+func dialing(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }

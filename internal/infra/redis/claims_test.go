@@ -12,7 +12,7 @@ import (
 
 func TestClaims(t *testing.T) {
 	_, client := setup(t)
-	claims := NewClaims(client, "billing:event:")
+	claims := NewClaims(client, "billing:event:", always("here"))
 	claim := func(t *testing.T, key, owner string, lease time.Duration, want messaging.ClaimState) {
 		t.Helper()
 		got, err := claims.Claim(timeout(t), key, owner, lease)
@@ -55,16 +55,23 @@ func TestClaims(t *testing.T) {
 		isNil(t, claims.Release(timeout(t), "lease", "a")) // it is a stranger now
 		claim(t, "lease", "c", long, messaging.ClaimHeld)
 	})
-	t.Run("done it stays, whoever held it", func(t *testing.T) {
+	t.Run("done it stays", func(t *testing.T) {
 		claim(t, "done", "a", long, messaging.Claimed)
-		isNil(t, claims.Done(timeout(t), "done", long))
+		isNil(t, claims.Done(timeout(t), "done", "a", long))
 		claim(t, "done", "b", long, messaging.ClaimDone)
 		isNil(t, claims.Release(timeout(t), "done", "a"))
 		isNil(t, claims.Release(timeout(t), "done", "done"))
 		claim(t, "done", "b", long, messaging.ClaimDone)
 	})
+	t.Run("who does not hold it does not mark it", func(t *testing.T) {
+		isNil(t, claims.Done(timeout(t), "unmarked", "a", long))
+		claim(t, "unmarked", "a", long, messaging.Claimed)
+		isNil(t, claims.Done(timeout(t), "unmarked", "b", long))
+		claim(t, "unmarked", "b", long, messaging.ClaimHeld)
+	})
 	t.Run("done it is forgotten in the end", func(t *testing.T) {
-		isNil(t, claims.Done(timeout(t), "ttl", 20*time.Millisecond))
+		claim(t, "ttl", "a", long, messaging.Claimed)
+		isNil(t, claims.Done(timeout(t), "ttl", "a", 20*time.Millisecond))
 		eventually(t, "the mark runs out", func() bool {
 			state, err := claims.Claim(timeout(t), "ttl", "b", long)
 			return err == nil && state == messaging.Claimed
@@ -90,7 +97,7 @@ func TestClaims(t *testing.T) {
 func TestClaimByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	_, client := setup(t)
-	claims := NewClaims(client, "")
+	claims := NewClaims(client, "", always("here"))
 	var got atomic.Int32
 	var claimants sync.WaitGroup
 	for i := range 50 {

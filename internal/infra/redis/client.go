@@ -3,9 +3,10 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,13 +16,16 @@ import (
 )
 
 // A fast path that is slow is worth less than none, so each step is bounded
-// tightly and tried once.
+// tightly and tried once, unless the URL says otherwise.
 const (
 	dialTimeout = 300 * time.Millisecond
 	ioTimeout   = 300 * time.Millisecond
 	poolTimeout = 300 * time.Millisecond
 	poolSize    = 16
 )
+
+// probeTTL is how long a probe leaves its key behind.
+const probeTTL = time.Second
 
 // The driver writes to standard error what it also returns.
 func init() { redis.SetLogger(silence{}) }
@@ -30,42 +34,44 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-// Open returns a client of the server at the URL, which need not be there: the
-// client connects when it is first used, and again whenever it has to. After a
-// call that got no answer the others fail at once, for a second.
-func Open(url string) (*redis.Client, error) {
-	options, err := redis.ParseURL(url)
-	if err != nil {
-		// The parser's own message may quote the URL, with its password.
-		return nil, fault.New(fault.Invalid, "redis-url", "The Redis URL is not of the form redis://host:port/database.")
-	}
-	options.DialTimeout = dialTimeout
+// Open returns a client of the server, which need not be there: the client
+// connects when it is first used, and again whenever it has to. After a call that
+// got no answer the others fail at once, for a second.
+func Open(c Config) *redis.Client {
+	options := *c.options
+	options.DialTimeout = cmp.Or(options.DialTimeout, dialTimeout)
 	options.DialerRetries = 1
-	options.ReadTimeout = ioTimeout
-	options.WriteTimeout = ioTimeout
-	options.PoolTimeout = poolTimeout
-	options.PoolSize = poolSize
-	options.MaxActiveConns = poolSize
-	options.MaxRetries = -1
+	options.ReadTimeout = cmp.Or(options.ReadTimeout, ioTimeout)
+	options.WriteTimeout = cmp.Or(options.WriteTimeout, ioTimeout)
+	options.PoolTimeout = cmp.Or(options.PoolTimeout, poolTimeout)
+	options.PoolSize = cmp.Or(options.PoolSize, poolSize)
+	options.MaxActiveConns = cmp.Or(options.MaxActiveConns, options.PoolSize)
+	options.MaxRetries = cmp.Or(options.MaxRetries, -1)
 	options.ContextTimeoutEnabled = true
 	options.Limiter = new(circuit)
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(options), nil
+	return redis.NewClient(&options)
 }
 
-// Ready returns nil when the server answers, and an Unavailable error otherwise.
-func Ready(ctx context.Context, client *redis.Client) error {
-	if err := client.Ping(ctx).Err(); err != nil {
-		return unavailable("ping", err)
-	}
-	return nil
+// Ready returns nil when the server does what the service asks of it. One that only
+// answers may be a replica, or full, or deny the user a right. The probe's key starts
+// with prefix, one of those that the service uses: the user may have rights for them
+// alone. The error is Unavailable, and its message tells these cases from an outage.
+func Ready(ctx context.Context, client *redis.Client, prefix string) error {
+	return unavailable(take.Run(ctx, client, []string{prefix + "probe:" + rand.Text()}, "", "probe", probeTTL.Milliseconds()).Err())
 }
 
-// unavailable gives an error of Redis its kind. A script error is none of
-// Redis' being away, but the caller has to do the same: go on without it.
-func unavailable(action string, err error) error {
-	if errors.Is(err, redis.Nil) {
-		err = errors.New("unexpected empty answer")
+// unavailable gives an error of Redis its kind. One that Redis itself returned is
+// none of its being away, but the caller has to do the same: go on without it.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
 	}
-	return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Unavailable, "redis-unavailable", "Redis is not available.")
+	message := "Redis is not available."
+	if redis.IsAuthError(err) {
+		message = "Redis refuses the user name or the password."
+	} else if _, answered := errors.AsType[redis.Error](err); answered {
+		message = "Redis answers, but refuses writes or scripts."
+	}
+	return fault.Wrap(err, fault.Unavailable, "redis-unavailable", message)
 }

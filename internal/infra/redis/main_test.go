@@ -21,16 +21,28 @@ const (
 func setup(t *testing.T) (*devstack.Redis, *redis.Client) {
 	t.Helper()
 	server := devstack.RedisForTest(t)
-	client, err := Open(server.URL())
+	return server, open(t, server.URL())
+}
+
+// open returns a client of the server at the URL.
+func open(t *testing.T, url string) *redis.Client {
+	t.Helper()
+	config, err := ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
+	client := Open(config)
 	t.Cleanup(func() {
 		if err := client.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return server, client
+	return client
+}
+
+// always is a database that is never restored.
+func always(identity string) Database {
+	return func(context.Context, time.Duration) (string, error) { return identity, nil }
 }
 
 // timeout returns a context that ends when the test has waited too long.

@@ -325,8 +325,8 @@ type forgottenClaims struct{}
 func (forgottenClaims) Claim(context.Context, string, string, time.Duration) (messaging.ClaimState, error) {
 	return messaging.Claimed, nil
 }
-func (forgottenClaims) Done(context.Context, string, time.Duration) error { return nil }
-func (forgottenClaims) Release(context.Context, string, string) error     { return nil }
+func (forgottenClaims) Done(context.Context, string, string, time.Duration) error { return nil }
+func (forgottenClaims) Release(context.Context, string, string) error             { return nil }
 
 func (b *bench) check() check.Report {
 	b.Helper()
