@@ -20,8 +20,12 @@ const operatorTimeout = time.Minute
 func connect(ctx context.Context, p program) (*natsbus.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	broker, err := natsbus.ParseURL(p.config.NATSURL)
+	if err != nil {
+		return nil, fmt.Errorf("NATS_URL %w", err)
+	}
 	connected := make(chan struct{}, 1)
-	bus, err := natsbus.Connect(p.config.NATSURL, "billing operator", slog.New(slog.DiscardHandler), func() {
+	bus, err := natsbus.Connect(broker, "billing operator", slog.New(slog.DiscardHandler), func() {
 		select {
 		case connected <- struct{}{}:
 		default:
@@ -35,7 +39,7 @@ func connect(ctx context.Context, p program) (*natsbus.Conn, error) {
 		return bus, nil
 	case <-ctx.Done():
 		bus.Close()
-		return nil, errors.Join(fmt.Errorf("cannot reach NATS at %s", redact(p.config.NATSURL)), ctx.Err())
+		return nil, errors.Join(fmt.Errorf("cannot reach NATS at %s", broker), ctx.Err())
 	}
 }
 

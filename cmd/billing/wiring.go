@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -97,7 +98,11 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	}
 	s.onClose(pool.Close)
 	wake := messaging.NewSignal()
-	bus, err := natsbus.Connect(c.NATSURL, "billing", log, wake.Notify)
+	broker, err := natsbus.ParseURL(c.NATSURL)
+	if err != nil {
+		return nil, fmt.Errorf("NATS_URL %w", err)
+	}
+	bus, err := natsbus.Connect(broker, "billing", log, wake.Notify)
 	if err != nil {
 		return nil, err
 	}

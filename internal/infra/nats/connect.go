@@ -7,15 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/winaity/billing/internal/domain/fault"
 )
 
 const (
@@ -41,16 +37,11 @@ type Conn struct {
 	lost chan struct{} // closed when the present connection is lost
 }
 
-// Connect tries each server once and returns, also if none is there: only a URL
-// that can never work is an error. urls may list several servers, separated by
-// commas. Each time a connection is made, the first time maybe before Connect
-// returns, onConnect is called; it must not block.
-func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, error) {
-	server, err := maskURLs(urls)
-	if err != nil {
-		return nil, err
-	}
-	c := &Conn{log: log.With("server", server), up: make(chan struct{}), lost: make(chan struct{})}
+// Connect tries each server once and returns, also if none is there. Each time a
+// connection is made, the first time maybe before Connect returns, onConnect is
+// called; it must not block.
+func Connect(config Config, name string, log *slog.Logger, onConnect func()) (*Conn, error) {
+	c := &Conn{log: log.With("server", config.String()), up: make(chan struct{}), lost: make(chan struct{})}
 	close(c.lost)
 
 	reported := false // one line an outage is enough; the client calls one handler at a time
@@ -60,7 +51,8 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 		c.setUp()
 		onConnect()
 	}
-	c.nc, err = nats.Connect(urls,
+	var err error
+	c.nc, err = nats.Connect(config.urls,
 		nats.Name(name),
 		nats.Timeout(dialTimeout),
 		nats.PingInterval(pingInterval),
@@ -91,7 +83,7 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 		nats.NoCallbacksAfterClientClose(),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", server, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", config, err)
 	}
 	if c.nc.IsConnected() {
 		c.setUp() // the handler may not have been called yet
@@ -200,22 +192,4 @@ func whyFailed(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// maskURLs returns the servers without their credentials, which are for no log.
-func maskURLs(urls string) (string, error) {
-	var hosts []string
-	for raw := range strings.SplitSeq(urls, ",") {
-		raw = strings.TrimSpace(raw)
-		if !strings.Contains(raw, "://") {
-			raw = "nats://" + raw
-		}
-		u, err := url.Parse(raw)
-		if err != nil || u.Host == "" {
-			// The parser's own message quotes the URL, with its password.
-			return "", fault.New(fault.Invalid, "nats-url", "The NATS URL is not of the form nats://host:port.")
-		}
-		hosts = append(hosts, u.Host)
-	}
-	return strings.Join(hosts, ","), nil
 }

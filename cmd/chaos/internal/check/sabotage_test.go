@@ -208,7 +208,9 @@ func newBench(t *testing.T) *bench {
 	b.store, b.outbox = postgres.NewStore(b.pool, messaging.NewSignal()), postgres.NewOutbox(b.pool)
 
 	server := devstack.NATSForTest(t)
-	conn, err := natsbus.Connect(server.URL(), "test", silence, func() {})
+	config, err := natsbus.ParseURL(server.URL())
+	b.must(err)
+	conn, err := natsbus.Connect(config, "test", silence, func() {})
 	b.must(err)
 	t.Cleanup(conn.Close)
 	b.must(conn.Ensure(t.Context(), natsbus.BillingTopology(natsbus.Settings{
