@@ -50,7 +50,6 @@ type service struct {
 
 	checkSchema    func(context.Context) error
 	ensureTopology func(context.Context) error
-	keepTopology   func(context.Context) error // ensures it again when NATS comes back
 	watchers       []func(context.Context)     // each runs until its context ends
 	workers        []func(context.Context)     // likewise, once there is what they need
 	onShutdown     []func()                    // end the requests that do not end by themselves
@@ -119,9 +118,15 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	outbox, retention, letters := postgres.NewOutbox(pool), postgres.NewRetention(pool), natsbus.NewDeadLetters(bus, log)
 	handlers := invoicing.Handlers()
 	subjects := slices.Sorted(maps.Keys(handlers))
+	keeper := natsbus.NewKeeper(bus, natsbus.BillingTopology(natsbus.Settings{
+		Replicas:   c.StreamReplicas,
+		MaxDeliver: c.ConsumerMaxDeliver,
+		AckWait:    c.ConsumerAckWait,
+		Subjects:   subjects,
+	}), wake.Notify)
 	checks := []httpapi.Check{
 		{Name: "postgres", Required: true, Probe: pool.Ping},
-		{Name: "nats", Probe: bus.Ready},
+		{Name: "nats", Probe: keeper.Ready},
 		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache) }},
 	}
 
@@ -187,6 +192,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	}, told.events, log)
 
 	s.workers = []func(context.Context){
+		keeper.Run,
 		relay.Run,
 		consumer.Run,
 		letters.FollowExhausted,
@@ -199,14 +205,7 @@ func newService(ctx context.Context, c config, log *slog.Logger, wrap func(*port
 	s.checkSchema = func(ctx context.Context) error {
 		return postgres.CheckSchema(ctx, c.DatabaseURL, sql.Migrations())
 	}
-	topology := natsbus.BillingTopology(natsbus.Settings{
-		Replicas:   c.StreamReplicas,
-		MaxDeliver: c.ConsumerMaxDeliver,
-		AckWait:    c.ConsumerAckWait,
-		Subjects:   subjects,
-	})
-	s.ensureTopology = func(ctx context.Context) error { return bus.Ensure(ctx, topology) }
-	s.keepTopology = func(ctx context.Context) error { return bus.KeepTopology(ctx, topology) }
+	s.ensureTopology = keeper.Ensure
 	s.api = httpapi.New(httpapi.Options{
 		Commands:       invoicing.NewCommands(p.store, time.Now, observer.Command),
 		Queries:        queries,

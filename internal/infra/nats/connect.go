@@ -20,7 +20,8 @@ const (
 	pingInterval   = 5 * time.Second // a connection that is silent for two of them is dead
 	writeTimeout   = 5 * time.Second
 	requestTimeout = 5 * time.Second // for a request to JetStream
-	readyTimeout   = time.Second
+	// readyTimeout is below what a probe gets, which so hears why.
+	readyTimeout = 800 * time.Millisecond
 )
 
 var errDisconnected = errors.New("not connected to NATS")
@@ -35,6 +36,9 @@ type Conn struct {
 	mu   sync.Mutex
 	up   chan struct{} // closed while there is a connection
 	lost chan struct{} // closed when the present connection is lost
+
+	violation   error // the latest: what the connection's user may not do
+	violationAt time.Time
 }
 
 // Connect tries each server once and returns, also if none is there. Each time a
@@ -79,6 +83,7 @@ func Connect(config Config, name string, log *slog.Logger, onConnect func()) (*C
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.log.Warn("NATS reports an error", "error", err)
+			c.keepViolation(err)
 		}),
 		nats.NoCallbacksAfterClientClose(),
 	)
@@ -136,6 +141,26 @@ func (c *Conn) setLost() {
 		close(c.lost)
 		c.up = make(chan struct{})
 	}
+}
+
+func (c *Conn) keepViolation(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.violation, c.violationAt = err, time.Now()
+}
+
+// whyRefused is why a request failed that began at start. The server leaves one
+// that is not permitted without an answer, and says so to the connection only.
+func (c *Conn) whyRefused(start time.Time, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.violation != nil && c.violationAt.After(start) {
+		return c.violation
+	}
+	return err
 }
 
 func isClosed(c <-chan struct{}) bool {
