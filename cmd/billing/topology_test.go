@@ -196,3 +196,26 @@ func TestReadinessIsOfWhatIsUsed(t *testing.T) {
 		i.works()
 	}
 }
+
+// An operator's command leaves nothing behind: the account has only so many
+// consumers.
+func TestAuditLeavesNoConsumer(t *testing.T) {
+	s := newStack(t)
+	i := s.serve(nil)
+	i.awaitReceipt(i.issuePaid())
+	s.settled()
+	consumers := func() int {
+		stream, err := s.js.Stream(t.Context(), natsbus.EventsStream)
+		s.must(err)
+		return stream.CachedInfo().State.Consumers
+	}
+	before := consumers()
+	for range 3 {
+		if code, output := s.command("audit"); code != exitOK {
+			t.Errorf("audit: %d\n%s", code, output)
+		}
+	}
+	if after := consumers(); after != before {
+		t.Errorf("the stream had %d consumers, and has %d", before, after)
+	}
+}
