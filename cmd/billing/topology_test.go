@@ -79,19 +79,21 @@ func TestTopologyComesBack(t *testing.T) {
 }
 
 // A running service that finds what it must not change goes on with what works,
-// says so, and recovers when somebody has resolved it.
+// says so, and recovers when somebody has resolved it. What another stream takes
+// meanwhile does not count as published.
 func TestConflictEndsNoRunningService(t *testing.T) {
 	s := newStack(t)
 	i := s.serve(nil)
 	i.works()
 	s.eventually("another stream takes the subjects", func() bool { // the service may be faster
 		_ = s.js.DeleteStream(s.Context(), natsbus.EventsStream)
-		_, err := s.js.CreateStream(s.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.other"}})
+		_, err := s.js.CreateStream(s.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.invoice.*"}})
 		return err == nil
 	})
 	s.eventually("the log says what to do", func() bool { return strings.Contains(i.log.String(), "nats stream ls") })
 	i.readiness("degraded")
 	id := i.issuePaid()
+	s.eventually("the relay has tried", func() bool { return strings.Contains(i.log.String(), "outbox batch failed") })
 	s.must(s.js.DeleteStream(s.Context(), "OTHER"))
 	i.readiness("ok")
 	i.awaitReceipt(id)
