@@ -19,8 +19,8 @@ type NATSOptions struct {
 	Config string
 }
 
-// NATS is a server on the loopback interface, inside of this
-// process. Its methods, but not the server, are for one goroutine at a time.
+// NATS is a server on the loopback interface, inside of this process. Its methods,
+// but not the server, are for one goroutine at a time.
 type NATS struct {
 	opts   NATSOptions
 	port   int

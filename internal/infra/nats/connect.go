@@ -131,6 +131,7 @@ func (c *Conn) setUp() {
 	if isClosed(c.lost) {
 		c.lost = make(chan struct{})
 		close(c.up)
+		c.violation = nil // the user may have got the right
 	}
 }
 
@@ -152,13 +153,21 @@ func (c *Conn) keepViolation(err error) {
 	c.violation, c.violationAt = err, time.Now()
 }
 
+// violationSince returns the latest violation, or nil if there was none since.
+func (c *Conn) violationSince(start time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.violationAt.Before(start) {
+		return nil
+	}
+	return c.violation
+}
+
 // whyRefused is why a request failed that began at start. The server leaves one
 // that is not permitted without an answer, and says so to the connection only.
 func (c *Conn) whyRefused(start time.Time, err error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.violation != nil && c.violationAt.After(start) {
-		return c.violation
+	if violation := c.violationSince(start); violation != nil && errors.Is(err, context.DeadlineExceeded) {
+		return violation
 	}
 	return err
 }

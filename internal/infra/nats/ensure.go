@@ -26,8 +26,8 @@ var oldestServer = [2]int{2, 12}
 // Ensure creates the streams and consumers that are missing and adapts those
 // that exist, without taking anything away: a limit is raised but never lowered,
 // and settings that t does not mention stay as they are. What it cannot adapt
-// without loss is a Conflict, any other failure Unavailable. Any number of
-// instances may run it at once.
+// without loss is a Conflict, after which it goes on with the rest; any other
+// failure is Unavailable. Any number of instances may run it at once.
 func (c *Conn) Ensure(ctx context.Context, t Topology) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
@@ -41,17 +41,22 @@ func (c *Conn) Ensure(ctx context.Context, t Topology) error {
 	if err := checkVersion(version); err != nil {
 		return err
 	}
-	for _, s := range t.Streams {
-		if err := repeat(func() error { return c.ensureStream(ctx, s) }); err != nil {
-			return ensureError("ensure stream "+s.Name, c.whyRefused(start, whyFailed(ctx, err)))
+	var failed error // the first
+	ensure := func(what string, do func() error) {
+		if failed != nil && fault.KindOf(failed) != fault.Conflict {
+			return // whatever that was, the rest would have it too
 		}
+		if err := repeat(do); err != nil && failed == nil {
+			failed = ensureError("ensure "+what, c.whyRefused(start, whyFailed(ctx, err)))
+		}
+	}
+	for _, s := range t.Streams {
+		ensure("stream "+s.Name, func() error { return c.ensureStream(ctx, s) })
 	}
 	for _, s := range t.Consumers {
-		if err := repeat(func() error { return c.ensureConsumer(ctx, s) }); err != nil {
-			return ensureError("ensure consumer "+s.Durable, c.whyRefused(start, whyFailed(ctx, err)))
-		}
+		ensure("consumer "+s.Durable, func() error { return c.ensureConsumer(ctx, s) })
 	}
-	return nil
+	return failed
 }
 
 // errOvertaken says that another instance was faster.

@@ -54,7 +54,7 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 // fails is tried again, a Conflict too: what still works must go on.
 func (k *Keeper) Run(ctx context.Context) {
 	var ensured <-chan struct{} // of the connection on which the topology was ensured
-	failure := ""
+	told := ""                  // the latest failure
 	for {
 		lost, ok := k.conn.awaitConnection(ctx)
 		if !ok {
@@ -70,23 +70,23 @@ func (k *Keeper) Run(ctx context.Context) {
 		switch {
 		case err == nil && len(missing) > 0:
 			k.conn.log.WarnContext(ctx, "JetStream had lost what the service needs, which is made anew: what was in a lost stream can be published again by \"outbox republish\", as far as the outbox still has it", "missing", missing)
-		case err != nil && err.Error() != failure && ctx.Err() == nil: // one line for as long as it is the same
+		case err != nil && err.Error() != told && ctx.Err() == nil: // one line for as long as it is the same
 			level := slog.LevelWarn
 			if fault.KindOf(err) == fault.Conflict {
 				level = slog.LevelError
 			}
 			k.conn.log.Log(ctx, level, "JetStream is not as the service needs it: trying on", "error", err)
 		}
-		failure = ""
+		told = ""
 		if err != nil {
-			failure = err.Error()
+			told = err.Error()
 		}
 		pause(ctx, lookEvery)
 	}
 }
 
-// Ready returns nil when all of the topology exists and is what it has to be. Its
-// error is Unavailable, with a message that says what is wrong.
+// Ready returns nil when all of the topology exists and can be used. Its error is
+// Unavailable, with a message that says what is wrong.
 func (k *Keeper) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -106,7 +106,7 @@ func (k *Keeper) Ready(ctx context.Context) error {
 	if len(missing) > 0 {
 		return fault.New(fault.Unavailable, "nats-incomplete", "JetStream has no "+strings.Join(missing, ", no ")+".")
 	}
-	if err := k.conn.whyRefused(time.Now().Add(-violationLasts), nil); err != nil {
+	if err := k.conn.violationSince(time.Now().Add(-violationLasts)); err != nil {
 		return unavailable("use NATS", err)
 	}
 	return nil

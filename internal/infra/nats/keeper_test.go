@@ -142,6 +142,13 @@ func TestKeeperOutlastsAConflict(t *testing.T) {
 		}
 		return nil
 	})
+	if err := b.js.DeleteStream(timeout(t), DeadLetterStream); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other stream is made anew all the same", func(ctx context.Context) error {
+		_, err := b.js.Consumer(ctx, DeadLetterStream, ExhaustedConsumer)
+		return err
+	})
 	if err := b.js.DeleteStream(timeout(t), "OTHER"); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 const (
 	// readerThreshold ends the consumer of a reader that was killed.
-	readerThreshold = time.Minute
+	readerThreshold = 30 * time.Second
 	// readerAttempts is how often a reader begins again where it was cut off, with
 	// growing pauses.
 	readerAttempts = 5
