@@ -64,7 +64,9 @@ func newRelayBench(b *testing.B, syncAlways bool) *relayBench {
 	r.js, err = jetstream.New(nc)
 	r.must(err)
 	connected := make(chan struct{}, 1)
-	r.bus, err = natsbus.Connect(broker.URL(), "bench", slog.New(slog.DiscardHandler), func() { connected <- struct{}{} })
+	config, err := natsbus.ParseURL(broker.URL())
+	r.must(err)
+	r.bus, err = natsbus.Connect(config, "bench", slog.New(slog.DiscardHandler), func() { connected <- struct{}{} })
 	r.must(err)
 	b.Cleanup(r.bus.Close)
 	<-connected

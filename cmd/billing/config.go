@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/console"
+	natsbus "github.com/winaity/billing/internal/infra/nats"
 	"github.com/winaity/billing/internal/infra/postgres"
 	redisstore "github.com/winaity/billing/internal/infra/redis"
 	"github.com/winaity/billing/internal/infra/tracing"
@@ -21,7 +21,7 @@ import (
 // config is all that the environment may set. README.md documents it.
 type config struct {
 	Database *postgres.Config // zero, as the next, if the command does not need it
-	NATSURL  string
+	NATS     natsbus.Config
 	Redis    redisstore.Config
 
 	HTTPAddr  string
@@ -55,7 +55,7 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 	e := environment{getenv: getenv}
 	c := config{
 		Database: parsed(&e, "DATABASE_URL", n.database, postgres.ParseURL),
-		NATSURL:  e.url("NATS_URL", n.nats, "nats", "tls", "ws", "wss"),
+		NATS:     parsed(&e, "NATS_URL", n.nats, natsbus.ParseURL),
 		Redis:    parsed(&e, "REDIS_URL", n.redis, redisstore.ParseURL),
 
 		HTTPAddr:  e.addr("BILLING_HTTP_ADDR", ":8080"),
@@ -80,8 +80,8 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 
 		Telemetry: e.telemetry(),
 	}
-	if len(e.problems) > 0 {
-		return config{}, fmt.Errorf("billing: the configuration has %d problem(s):\n  %w", len(e.problems), errors.New(strings.Join(e.problems, "\n  ")))
+	if len(e.problems) > 0 { // a line for each
+		return config{}, errors.New("billing: " + strings.Join(e.problems, "\nbilling: "))
 	}
 	return c, nil
 }
@@ -89,9 +89,9 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 // LogValue shows the configuration without its secrets.
 func (c config) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.Any("database", c.Database),
-		slog.String("nats", redact(c.NATSURL)),
-		slog.Any("redis", c.Redis),
+		slog.String("database", c.Database.String()),
+		slog.String("nats", c.NATS.String()),
+		slog.String("redis", c.Redis.String()),
 		slog.String("http", c.HTTPAddr),
 		slog.String("console", string(c.Console)),
 		slog.Duration("outboxPollInterval", c.OutboxPollInterval),
@@ -103,24 +103,6 @@ func (c config) LogValue() slog.Value {
 		slog.String("traces", c.Telemetry.Traces),
 		slog.String("logs", c.Telemetry.Logs),
 	)
-}
-
-// redact returns a URL without what may be secret in it: NATS puts tokens in
-// the place of the user, Postgres takes passwords as parameters.
-func redact(rawURLs string) string {
-	shown := strings.Split(rawURLs, ",")
-	for i, raw := range shown {
-		u, err := url.Parse(raw)
-		if err != nil {
-			return "(unreadable)"
-		}
-		if u.User != nil {
-			u.User = url.User("xxxxx")
-		}
-		u.RawQuery, u.Fragment = "", ""
-		shown[i] = u.String()
-	}
-	return strings.Join(shown, ",")
 }
 
 // environment reads variables and collects what is wrong with them.
@@ -148,26 +130,6 @@ func parsed[T any](e *environment, name string, needed bool, parse func(string) 
 		}
 	}
 	return value
-}
-
-// url never quotes the value: it may hold a password.
-func (e *environment) url(name string, required bool, schemes ...string) string {
-	raw := e.getenv(name)
-	if raw == "" {
-		if required {
-			e.problem(name, "is required: %s://…", schemes[0])
-		}
-		return ""
-	}
-	// NATS takes several servers, separated by commas.
-	for part := range strings.SplitSeq(raw, ",") {
-		u, err := url.Parse(strings.TrimSpace(part))
-		if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
-			e.problem(name, "must be a URL like %s://host:port (scheme %s)", schemes[0], strings.Join(schemes, ", "))
-			break
-		}
-	}
-	return raw
 }
 
 func (e *environment) addr(name, fallback string) string {

@@ -21,7 +21,7 @@ func connect(ctx context.Context, p program) (*natsbus.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	connected := make(chan struct{}, 1)
-	bus, err := natsbus.Connect(p.config.NATSURL, "billing operator", slog.New(slog.DiscardHandler), func() {
+	bus, err := natsbus.Connect(p.config.NATS, "billing operator", slog.New(slog.DiscardHandler), func() {
 		select {
 		case connected <- struct{}{}:
 		default:
@@ -35,7 +35,7 @@ func connect(ctx context.Context, p program) (*natsbus.Conn, error) {
 		return bus, nil
 	case <-ctx.Done():
 		bus.Close()
-		return nil, errors.Join(fmt.Errorf("cannot reach NATS at %s", redact(p.config.NATSURL)), ctx.Err())
+		return nil, errors.Join(fmt.Errorf("cannot reach NATS at %s", p.config.NATS), ctx.Err())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -138,12 +139,12 @@ func (s *service) relayAndConsume(ctx context.Context) error {
 		return err
 	}
 	s.log.InfoContext(ctx, "relaying and consuming")
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.keepTopology(ctx) })
+	var workers sync.WaitGroup
 	for _, worker := range s.workers {
-		group.Go(func() error { worker(ctx); return nil })
+		workers.Go(func() { worker(ctx) })
 	}
-	return group.Wait()
+	workers.Wait()
+	return nil
 }
 
 // eventually tries until try succeeds, ctx ends (which is no error), or try

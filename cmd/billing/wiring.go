@@ -61,7 +61,6 @@ type service struct {
 
 	checkSchema    func(context.Context) error
 	ensureTopology func(context.Context) error
-	keepTopology   func(context.Context) error // ensures it again when NATS comes back
 	watchers       []func(context.Context)     // each runs until its context ends
 	workers        []func(context.Context)     // likewise, once there is what they need
 	onShutdown     []func()                    // end the requests that do not end by themselves
@@ -113,7 +112,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	}
 	s.onClose(db.Close)
 	wake := messaging.NewSignal()
-	bus, err := natsbus.Connect(c.NATSURL, "billing", log, wake.Notify)
+	bus, err := natsbus.Connect(c.NATS, "billing", log, wake.Notify)
 	if err != nil {
 		return err
 	}
@@ -127,9 +126,15 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	outbox, retention, letters := postgres.NewOutbox(db), postgres.NewRetention(db), natsbus.NewDeadLetters(bus, log)
 	handlers := invoicing.Handlers()
 	subjects := slices.Sorted(maps.Keys(handlers))
+	keeper := natsbus.NewKeeper(bus, natsbus.BillingTopology(natsbus.Settings{
+		Replicas:   c.StreamReplicas,
+		MaxDeliver: c.ConsumerMaxDeliver,
+		AckWait:    c.ConsumerAckWait,
+		Subjects:   subjects,
+	}), wake.Notify)
 	checks := []httpapi.Check{
 		{Name: "postgres", Required: true, Probe: db.Ready},
-		{Name: "nats", Probe: bus.Ready},
+		{Name: "nats", Probe: keeper.Ready},
 		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache, claimsPrefix) }},
 	}
 
@@ -196,6 +201,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	}, told.events, log)
 
 	s.workers = []func(context.Context){
+		keeper.Run,
 		relay.Run,
 		consumer.Run,
 		letters.FollowExhausted,
@@ -206,14 +212,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 		).Run,
 	}
 	s.checkSchema = func(ctx context.Context) error { return db.CheckSchema(ctx, sql.Migrations()) }
-	topology := natsbus.BillingTopology(natsbus.Settings{
-		Replicas:   c.StreamReplicas,
-		MaxDeliver: c.ConsumerMaxDeliver,
-		AckWait:    c.ConsumerAckWait,
-		Subjects:   subjects,
-	})
-	s.ensureTopology = func(ctx context.Context) error { return bus.Ensure(ctx, topology) }
-	s.keepTopology = func(ctx context.Context) error { return bus.KeepTopology(ctx, topology) }
+	s.ensureTopology = keeper.Ensure
 	s.api = httpapi.New(httpapi.Options{
 		Commands:       invoicing.NewCommands(p.commands, time.Now, observer.Command),
 		Queries:        queries,

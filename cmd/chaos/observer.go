@@ -38,7 +38,11 @@ func (s *stack) observe(ctx context.Context) (*observer, error) {
 	if o.pool, err = pgxpool.New(ctx, s.databaseURL()); err != nil {
 		return nil, err
 	}
-	if o.conn, err = natsbus.Connect(s.nats.URL(), "chaos", silence, func() {}); err != nil {
+	config, err := natsbus.ParseURL(s.nats.URL())
+	if err != nil {
+		return nil, err
+	}
+	if o.conn, err = natsbus.Connect(config, "chaos", silence, func() {}); err != nil {
 		return nil, err
 	}
 	o.letters = natsbus.NewDeadLetters(o.conn, silence)

@@ -25,6 +25,7 @@ type stream struct {
 	js      jetstream.JetStream
 	events  chan event      // of this demo, in order
 	letters chan deadLetter // of everybody
+	forget  []func()        // the consumers
 }
 
 // event is an event of the service, as every consumer gets it.
@@ -55,7 +56,7 @@ type publication struct {
 }
 
 // openStream watches the events whose correlation id begins with prefix, and the
-// dead letters. The consumers are ephemeral: nothing remains of them.
+// dead letters.
 func openStream(ctx context.Context, url, prefix string) (*stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -82,7 +83,7 @@ func openStream(ctx context.Context, url, prefix string) (*stream, error) {
 		})
 	}
 	if err != nil {
-		nc.Close()
+		s.close()
 		return nil, err
 	}
 	return s, nil
@@ -106,11 +107,26 @@ func (s *stream) watch(ctx context.Context, name, subject string, handle func(je
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
-	_, err = consumer.Consume(func(msg jetstream.Msg) { handle(msg, time.Now()) })
-	return err
+	watching, err := consumer.Consume(func(msg jetstream.Msg) { handle(msg, time.Now()) })
+	if err != nil {
+		return err
+	}
+	s.forget = append(s.forget, func() {
+		watching.Stop()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = s.js.DeleteConsumer(ctx, name, consumer.CachedInfo().Name) // else it stays for minutes
+	})
+	return nil
 }
 
-func (s *stream) close() { s.nc.Close() }
+// close leaves nothing behind in the streams.
+func (s *stream) close() {
+	for _, forget := range s.forget {
+		forget()
+	}
+	s.nc.Close()
+}
 
 func (s *stream) server() string { return s.nc.ConnectedUrlRedacted() }
 

@@ -14,10 +14,13 @@ type NATSOptions struct {
 	Dir        string // of the streams; made if it is missing
 	Port       int    // preferred; the next free one is taken if it is in use, 0 means any
 	SyncAlways bool   // a publish is acknowledged only after its fsync
+	// Config is a file with the server's own settings, such as its users. It is
+	// read at each start. Empty: JetStream for everybody.
+	Config string
 }
 
-// NATS is a server with JetStream on the loopback interface, inside of this
-// process. Its methods, but not the server, are for one goroutine at a time.
+// NATS is a server on the loopback interface, inside of this process. Its methods,
+// but not the server, are for one goroutine at a time.
 type NATS struct {
 	opts   NATSOptions
 	port   int
@@ -45,14 +48,16 @@ func (n *NATS) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", n.port) 
 func (n *NATS) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	s, err := server.NewServer(&server.Options{
-		Host:       "127.0.0.1",
-		Port:       n.port,
-		JetStream:  true,
-		StoreDir:   n.opts.Dir,
-		SyncAlways: n.opts.SyncAlways,
-		NoSigs:     true,
-	})
+	opts := &server.Options{JetStream: true}
+	if n.opts.Config != "" {
+		var err error
+		if opts, err = server.ProcessConfigFile(n.opts.Config); err != nil {
+			return fmt.Errorf("start NATS: %w", err)
+		}
+	}
+	opts.Host, opts.Port, opts.StoreDir = "127.0.0.1", n.port, n.opts.Dir
+	opts.SyncAlways, opts.NoSigs = n.opts.SyncAlways, true
+	s, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("start NATS: %w", err)
 	}

@@ -84,7 +84,13 @@ func RedisForTest(tb testing.TB) *Redis {
 // start.
 func NATSForTest(tb testing.TB) *NATS {
 	tb.Helper()
-	n, err := StartNATS(tb.Context(), NATSOptions{Dir: tb.TempDir()})
+	return ConfiguredNATSForTest(tb, "")
+}
+
+// ConfiguredNATSForTest is NATSForTest with a file of the server's own settings.
+func ConfiguredNATSForTest(tb testing.TB, config string) *NATS {
+	tb.Helper()
+	n, err := StartNATS(tb.Context(), NATSOptions{Dir: tb.TempDir(), Config: config})
 	failIf(tb, err)
 	tb.Cleanup(func() { failIf(tb, n.Stop(context.Background())) })
 	return n

@@ -127,7 +127,7 @@ func (c *Consumer[T]) work(ctx context.Context) {
 			if ctx.Err() == nil {
 				c.log.WarnContext(ctx, "no deliveries", "error", err)
 			}
-			sleep(ctx, min(backoff(50*time.Millisecond, failures), 5*time.Second))
+			sleep(ctx, min(backoff(50*time.Millisecond, failures), time.Second))
 			continue
 		}
 		failures = 0

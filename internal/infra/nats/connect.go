@@ -7,15 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/winaity/billing/internal/domain/fault"
 )
 
 const (
@@ -24,7 +20,8 @@ const (
 	pingInterval   = 5 * time.Second // a connection that is silent for two of them is dead
 	writeTimeout   = 5 * time.Second
 	requestTimeout = 5 * time.Second // for a request to JetStream
-	readyTimeout   = time.Second
+	// readyTimeout is below what a probe gets, which so hears why.
+	readyTimeout = 800 * time.Millisecond
 )
 
 var errDisconnected = errors.New("not connected to NATS")
@@ -39,18 +36,16 @@ type Conn struct {
 	mu   sync.Mutex
 	up   chan struct{} // closed while there is a connection
 	lost chan struct{} // closed when the present connection is lost
+
+	violation   error // the latest: what the connection's user may not do
+	violationAt time.Time
 }
 
-// Connect tries each server once and returns, also if none is there: only a URL
-// that can never work is an error. urls may list several servers, separated by
-// commas. Each time a connection is made, the first time maybe before Connect
-// returns, onConnect is called; it must not block.
-func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, error) {
-	server, err := maskURLs(urls)
-	if err != nil {
-		return nil, err
-	}
-	c := &Conn{log: log.With("server", server), up: make(chan struct{}), lost: make(chan struct{})}
+// Connect tries each server once and returns, also if none is there. Each time a
+// connection is made, the first time maybe before Connect returns, onConnect is
+// called; it must not block.
+func Connect(config Config, name string, log *slog.Logger, onConnect func()) (*Conn, error) {
+	c := &Conn{log: log.With("server", config.String()), up: make(chan struct{}), lost: make(chan struct{})}
 	close(c.lost)
 
 	reported := false // one line an outage is enough; the client calls one handler at a time
@@ -60,7 +55,8 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 		c.setUp()
 		onConnect()
 	}
-	c.nc, err = nats.Connect(urls,
+	var err error
+	c.nc, err = nats.Connect(config.urls,
 		nats.Name(name),
 		nats.Timeout(dialTimeout),
 		nats.PingInterval(pingInterval),
@@ -87,11 +83,12 @@ func Connect(urls, name string, log *slog.Logger, onConnect func()) (*Conn, erro
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.log.Warn("NATS reports an error", "error", err)
+			c.keepViolation(err)
 		}),
 		nats.NoCallbacksAfterClientClose(),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", server, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", config, err)
 	}
 	if c.nc.IsConnected() {
 		c.setUp() // the handler may not have been called yet
@@ -134,6 +131,7 @@ func (c *Conn) setUp() {
 	if isClosed(c.lost) {
 		c.lost = make(chan struct{})
 		close(c.up)
+		c.violation = nil // the user may have got the right
 	}
 }
 
@@ -144,6 +142,34 @@ func (c *Conn) setLost() {
 		close(c.lost)
 		c.up = make(chan struct{})
 	}
+}
+
+func (c *Conn) keepViolation(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.violation, c.violationAt = err, time.Now()
+}
+
+// violationSince returns the latest violation, or nil if there was none since.
+func (c *Conn) violationSince(start time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.violationAt.Before(start) {
+		return nil
+	}
+	return c.violation
+}
+
+// whyRefused is why a request failed that began at start. The server leaves one
+// that is not permitted without an answer, and says so to the connection only.
+func (c *Conn) whyRefused(start time.Time, err error) error {
+	if violation := c.violationSince(start); violation != nil && errors.Is(err, context.DeadlineExceeded) {
+		return violation
+	}
+	return err
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -200,22 +226,4 @@ func whyFailed(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// maskURLs returns the servers without their credentials, which are for no log.
-func maskURLs(urls string) (string, error) {
-	var hosts []string
-	for raw := range strings.SplitSeq(urls, ",") {
-		raw = strings.TrimSpace(raw)
-		if !strings.Contains(raw, "://") {
-			raw = "nats://" + raw
-		}
-		u, err := url.Parse(raw)
-		if err != nil || u.Host == "" {
-			// The parser's own message quotes the URL, with its password.
-			return "", fault.New(fault.Invalid, "nats-url", "The NATS URL is not of the form nats://host:port.")
-		}
-		hosts = append(hosts, u.Host)
-	}
-	return strings.Join(hosts, ","), nil
 }

@@ -14,7 +14,7 @@ import (
 
 const (
 	pullExpiry    = 30 * time.Second
-	pullHeartbeat = 5 * time.Second // a request that is silent for two of them is lost
+	pullHeartbeat = time.Second // a request that is silent for two of them is lost, as one to a consumer that was just made anew
 	drainTimeout  = time.Second
 )
 

@@ -15,7 +15,6 @@ import (
 
 const (
 	ensureTimeout = 15 * time.Second
-	ensureRetry   = time.Second
 	// ensureAttempts is how often another instance may get in between the look
 	// at what exists and the change to it.
 	ensureAttempts = 5
@@ -24,35 +23,13 @@ const (
 // oldestServer is the first with atomic batches.
 var oldestServer = [2]int{2, 12}
 
-// KeepTopology ensures t now and after each reconnect, and waits while NATS is
-// away. It returns nil when ctx ends, and otherwise only what an operator must
-// resolve: a Conflict.
-func (c *Conn) KeepTopology(ctx context.Context, t Topology) error {
-	for {
-		lost, ok := c.awaitConnection(ctx)
-		if !ok {
-			return nil
-		}
-		switch err := c.Ensure(ctx, t); {
-		case err == nil:
-			select {
-			case <-lost:
-			case <-ctx.Done():
-			}
-		case fault.KindOf(err) == fault.Conflict:
-			return err
-		case ctx.Err() == nil:
-			c.log.WarnContext(ctx, "JetStream is not ready: trying on", "error", err)
-			pause(ctx, ensureRetry)
-		}
-	}
-}
-
 // Ensure creates the streams and consumers that are missing and adapts those
 // that exist, without taking anything away: a limit is raised but never lowered,
 // and settings that t does not mention stay as they are. What it cannot adapt
-// without loss is a Conflict. Any number of instances may run it at once.
+// without loss is a Conflict, after which it goes on with the rest; any other
+// failure is Unavailable. Any number of instances may run it at once.
 func (c *Conn) Ensure(ctx context.Context, t Topology) error {
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	ctx, done := c.whileConnected(ctx)
@@ -64,17 +41,22 @@ func (c *Conn) Ensure(ctx context.Context, t Topology) error {
 	if err := checkVersion(version); err != nil {
 		return err
 	}
-	for _, s := range t.Streams {
-		if err := repeat(func() error { return c.ensureStream(ctx, s) }); err != nil {
-			return ensureError("ensure stream "+s.Name, whyFailed(ctx, err))
+	var failed error // the first
+	ensure := func(what string, do func() error) {
+		if failed != nil && fault.KindOf(failed) != fault.Conflict {
+			return // whatever that was, the rest would have it too
 		}
+		if err := repeat(do); err != nil && failed == nil {
+			failed = ensureError("ensure "+what, c.whyRefused(start, whyFailed(ctx, err)))
+		}
+	}
+	for _, s := range t.Streams {
+		ensure("stream "+s.Name, func() error { return c.ensureStream(ctx, s) })
 	}
 	for _, s := range t.Consumers {
-		if err := repeat(func() error { return c.ensureConsumer(ctx, s) }); err != nil {
-			return ensureError("ensure consumer "+s.Durable, whyFailed(ctx, err))
-		}
+		ensure("consumer "+s.Durable, func() error { return c.ensureConsumer(ctx, s) })
 	}
-	return nil
+	return failed
 }
 
 // errOvertaken says that another instance was faster.
@@ -97,10 +79,12 @@ func ensureError(action string, err error) error {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == codeReplicasUnsupported {
 		return conflict(fmt.Errorf("%s: %w", action, err), "A single NATS server keeps one replica of a stream: configure 1, or a cluster.")
 	}
-	return classify(action, err)
+	return unavailable(action, err) // whatever it is, somebody can mend it on the server
 }
 
 func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	stream, err := c.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return c.createStream(ctx, want)
@@ -140,6 +124,8 @@ func (c *Conn) createStream(ctx context.Context, want jetstream.StreamConfig) er
 }
 
 func (c *Conn) ensureConsumer(ctx context.Context, want Consumer) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	consumer, err := c.js.Consumer(ctx, want.Stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		_, err := c.js.CreateConsumer(ctx, want.Stream, want.ConsumerConfig)

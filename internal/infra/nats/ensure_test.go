@@ -143,7 +143,7 @@ func TestEnsureReportsConflict(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			err := b.KeepTopology(timeout(t), BillingTopology(test.settings))
+			err := b.Ensure(timeout(t), BillingTopology(test.settings))
 			if fault.KindOf(err) != fault.Conflict {
 				t.Fatalf("%v, want a Conflict", err)
 			}
@@ -153,37 +153,6 @@ func TestEnsureReportsConflict(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestKeepTopologyAfterLoss(t *testing.T) {
-	t.Parallel()
-	b := setupEmpty(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	kept := make(chan error, 1)
-	exists := func(ctx context.Context) error {
-		select {
-		case err := <-kept:
-			t.Fatalf("KeepTopology gave up: %v", err)
-		default:
-		}
-		_, err := b.js.Consumer(ctx, EventsStream, Processor)
-		return err
-	}
-	b.restart(t, func() {
-		go func() { kept <- b.KeepTopology(ctx, BillingTopology(settings)) }()
-	})
-	eventually(t, "topology of a server that comes late", exists)
-
-	if err := b.js.DeleteStream(timeout(t), EventsStream); err != nil {
-		t.Fatal(err)
-	}
-	b.restart(t, func() {})
-	eventually(t, "topology of a server that lost it", exists)
-
-	cancel()
-	if err := <-kept; err != nil {
-		t.Errorf("after the end of ctx: %v", err)
 	}
 }
 

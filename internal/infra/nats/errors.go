@@ -3,6 +3,7 @@ package natsbus
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,7 +20,23 @@ const (
 )
 
 func unavailable(action string, err error) error {
-	return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Unavailable, "nats-unavailable", "NATS is not available.")
+	return fault.Wrap(fmt.Errorf("%s: %w", action, err), fault.Unavailable, "nats-unavailable", explain(err))
+}
+
+// explain returns the server's reason as a sentence.
+func explain(err error) string {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return "NATS refuses: " + api.Description + "."
+	}
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		_, reason, _ := strings.Cut(err.Error(), nats.ErrPermissionViolation.Error()+": ")
+		return "NATS refuses: " + reason + "."
+	case errors.Is(err, nats.ErrNoResponders):
+		return "JetStream is not available."
+	default:
+		return "NATS is not available."
+	}
 }
 
 // classify gives an error of the client or the server a kind: Invalid for what

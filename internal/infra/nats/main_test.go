@@ -48,7 +48,11 @@ func setupEmpty(t *testing.T) *bus {
 
 func connect(tb testing.TB, url string) *Conn {
 	tb.Helper()
-	conn, err := Connect(url, tb.Name(), slog.New(slog.NewTextHandler(tb.Output(), nil)), func() {})
+	config, err := ParseURL(url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	conn, err := Connect(config, tb.Name(), slog.New(slog.NewTextHandler(tb.Output(), nil)), func() {})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -131,6 +131,9 @@ func newMsg(m messaging.Message) *nats.Msg {
 	header := nats.Header{
 		jetstream.MsgIDHeader: {m.ID},
 		headerContentType:     {"application/json"},
+		// Another stream that takes the subject, while ours is missing, must not
+		// acknowledge it.
+		jetstream.ExpectedStreamHeader: {EventsStream},
 	}
 	if m.Traceparent != "" {
 		header.Set(headerTraceparent, m.Traceparent)

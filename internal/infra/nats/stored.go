@@ -2,9 +2,21 @@ package natsbus
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/winaity/billing/internal/app/messaging"
+)
+
+const (
+	// readerThreshold ends the consumer of a reader that was killed.
+	readerThreshold = 30 * time.Second
+	// readerAttempts is how often a reader begins again where it was cut off, with
+	// growing pauses.
+	readerAttempts = 5
 )
 
 // Stored is what a stream has.
@@ -36,7 +48,14 @@ func (c *Conn) Stored(ctx context.Context) (Stored, error) {
 	if info.State.Msgs == 0 {
 		return stored, nil
 	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{HeadersOnly: true})
+	name := messaging.NewID("reader_")
+	defer c.forget(ctx, stream, name)
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		NamePrefix:        name,
+		HeadersOnly:       true,
+		InactiveThreshold: readerThreshold,
+		MaxResetAttempts:  readerAttempts,
+	})
 	if err != nil {
 		return Stored{}, classify("read stream "+EventsStream, err)
 	}
@@ -61,5 +80,23 @@ func (c *Conn) Stored(ctx context.Context) (Stored, error) {
 		if meta.Sequence.Stream >= info.State.LastSeq || meta.NumPending == 0 {
 			return stored, nil
 		}
+	}
+}
+
+// forget deletes the consumers of a reader, also of one that was cut off.
+func (c *Conn) forget(ctx context.Context, stream jetstream.Stream, reader string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	names := stream.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if !strings.HasPrefix(name, reader) {
+			continue
+		}
+		if err := stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			c.log.WarnContext(ctx, "the consumer of a reader stays until it was inactive for a while", "consumer", name, "error", err)
+		}
+	}
+	if err := names.Err(); err != nil {
+		c.log.WarnContext(ctx, "the consumers of a reader stay until they were inactive for a while", "reader", reader, "error", err)
 	}
 }

@@ -104,6 +104,7 @@ func messages(ctx context.Context, js jetstream.JetStream) ([]Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name) }() // else it stays for minutes
 	reader, err := consumer.Messages()
 	if err != nil {
 		return nil, err

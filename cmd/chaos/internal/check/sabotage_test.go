@@ -212,7 +212,9 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(b.pool.Close)
 
 	server := devstack.NATSForTest(t)
-	conn, err := natsbus.Connect(server.URL(), "test", silence, func() {})
+	broker, err := natsbus.ParseURL(server.URL())
+	b.must(err)
+	conn, err := natsbus.Connect(broker, "test", silence, func() {})
 	b.must(err)
 	t.Cleanup(conn.Close)
 	b.must(conn.Ensure(t.Context(), natsbus.BillingTopology(natsbus.Settings{
