@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
@@ -271,17 +274,32 @@ func TestOutageOfTheDatabaseParksNothing(t *testing.T) {
 	s.must(err)
 	s.flushRedis()
 
-	_, err = s.pool.Exec(t.Context(), `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
-	s.must(err)
-	s.cutConnections()
+	s.admit(false)
 	s.publish(paid.Type, "a copy", paid.raw.Data)
 	s.eventually("the delivery waits", func() bool { return strings.Contains(i.log.String(), "delivery waits for a dependency") })
-	_, err = s.pool.Exec(t.Context(), `BEGIN READ WRITE; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$; COMMIT`)
-	s.must(err)
-	s.cutConnections()
+	s.admit(true)
 	i.awaitReceipt(id)
 	if letters := s.letters(); len(letters) != 0 {
 		t.Errorf("the outage was taken for poison: %+v", letters)
+	}
+}
+
+// admit makes the server refuse connections to the database and end those that are
+// there, or accept them again.
+func (s *stack) admit(connections bool) {
+	s.Helper()
+	u, err := url.Parse(s.database)
+	s.must(err)
+	name := u.Path[1:]
+	u.Path = "/postgres"
+	conn, err := pgx.Connect(s.Context(), u.String())
+	s.must(err)
+	defer conn.Close(s.Context())
+	_, err = conn.Exec(s.Context(), fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS %t", name, connections))
+	s.must(err)
+	if !connections {
+		_, err = conn.Exec(s.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+		s.must(err)
 	}
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -21,6 +23,48 @@ func TestEveryExecMode(t *testing.T) {
 		})
 	}
 }
+
+// Every command takes all that pgx does.
+func TestEveryKindOfURL(t *testing.T) {
+	for name, change := range map[string]func(u *url.URL) string{
+		"pool settings": func(u *url.URL) string {
+			return u.String() + "&pool_max_conns=5&pool_min_conns=1&pool_min_idle_conns=1&pool_max_conn_lifetime=1h&pool_health_check_period=10s"
+		},
+		"one connection": func(u *url.URL) string { return u.String() + "&pool_max_conns=1" },
+		"several hosts": func(u *url.URL) string {
+			u.Host = "127.0.0.1:1," + u.Host
+			return u.String()
+		},
+		"keywords and values": func(u *url.URL) string {
+			return fmt.Sprintf("host=%s port=%s dbname=%s user=%s password='%s' sslmode=disable", u.Hostname(), u.Port(), u.Path[1:], oddUser, oddPassword)
+		},
+		"odd password": func(u *url.URL) string {
+			u.User = url.UserPassword(oddUser, oddPassword)
+			return u.String()
+		},
+		"settings of the session": func(u *url.URL) string {
+			return u.String() + "&search_path=other&statement_timeout=20s&application_name=mine"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t)
+			s.database = devstack.DatabaseForTest(t, nil)
+			pool, err := pgxpool.New(t.Context(), s.database+"&search_path=other,public")
+			s.must(err)
+			t.Cleanup(pool.Close)
+			s.pool = pool
+			s.exec("CREATE SCHEMA other")
+			s.exec(fmt.Sprintf(`CREATE ROLE %s SUPERUSER LOGIN PASSWORD '%s'`, oddUser, oddPassword))
+			t.Cleanup(func() { s.exec("REASSIGN OWNED BY " + oddUser + " TO billing; DROP ROLE " + oddUser) })
+			u, err := url.Parse(s.database)
+			s.must(err)
+			s.database = change(u)
+			s.tryAll()
+		})
+	}
+}
+
+const oddUser, oddPassword = "odd", "p,%4 @:/?#[]&=+$"
 
 // A transaction pooler gives each transaction another connection. Old versions of
 // PgBouncer need a mode without prepared statements, new ones take any.

@@ -134,6 +134,6 @@ func TestOperatorsCommandsNeedFewRights(t *testing.T) {
 	works("audit", "--grace", "0s")
 	works("outbox", "status")
 	works("outbox", "republish", "--since", "1h", "--dry-run")
-	as("republisher", "SELECT, UPDATE ON outbox")
+	as("republisher", "SELECT, UPDATE ON outbox TO republisher; GRANT INSERT ON outbox_republications")
 	works("outbox", "republish", "--since", "1h")
 }

@@ -155,7 +155,7 @@ func TestTelemetryIsCheckedBeforeTheSDKReadsIt(t *testing.T) {
 				}
 				name, _, _ := strings.Cut(settings, "=")
 				want := name + " " + strings.ReplaceAll(c.problem, "*", signal)
-				if err == nil || !strings.Contains(err.Error(), "\n  "+want) {
+				if err == nil || !strings.Contains(err.Error(), "billing: "+want) {
 					t.Fatalf("got %v, want %s", err, want)
 				}
 				if strings.Contains(err.Error(), otlpToken) {

@@ -142,6 +142,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	observer.WatchBacklog(outbox.Backlog)
 	observer.WatchLag(bus.Lag)
 	observer.WatchDeadLetters(letters.Waiting)
+	observer.WatchOldestTransaction(db.OldestTransaction)
 	observer.WatchPool(func() metrics.PoolStats { return db.Stat() })
 	for _, check := range checks {
 		observer.WatchDependency(check.Name, check.Probe)

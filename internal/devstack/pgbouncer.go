@@ -50,7 +50,7 @@ func PgBouncerForTest(tb testing.TB, p *Postgres) *PgBouncer {
 	config := filepath.Join(dir, "pgbouncer.ini")
 	failIf(tb, onFreePort(0, func(port int) error {
 		b.port = port
-		if err := os.WriteFile(config, fmt.Appendf(nil, pgBouncerConfig, p.port, port), 0o644); err != nil { //nolint:gosec // another user reads it
+		if err := os.WriteFile(config, fmt.Appendf(nil, pgBouncerConfig, p.port, port), 0o644); err != nil {
 			return err
 		}
 		cmd := exec.Command(bin, config)

@@ -3,6 +3,7 @@
 SELECT (needed.privilege || ' on ' || needed.relation)::text AS missing
 FROM (VALUES
     ('outbox', 'SELECT'), ('outbox', 'INSERT'), ('outbox', 'UPDATE'), ('outbox', 'DELETE'),
+    ('outbox_republications', 'SELECT'),
     ('inbox', 'SELECT'), ('inbox', 'INSERT'), ('inbox', 'DELETE'),
     ('idempotency_keys', 'SELECT'), ('idempotency_keys', 'INSERT'), ('idempotency_keys', 'DELETE'),
     ('number_series', 'SELECT'), ('number_series', 'INSERT'), ('number_series', 'UPDATE'),

@@ -14,14 +14,19 @@ SELECT pg_try_advisory_xact_lock(sqlc.arg('lock_key')::bigint)::boolean AS locke
        set_config('enable_seqscan', 'off', true)::text AS seqscan;
 
 -- name: UnpublishedEvents :many
--- A statement of its own: its snapshot must be taken after the lock. What is
--- blocked waits too, and may be the first.
-SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at,
-       coalesce((SELECT f.seq FROM outbox AS f
-                 WHERE f.published_at IS NULL AND f.seq >= sqlc.arg('floor')::bigint
-                 ORDER BY f.seq LIMIT 1), 0)::bigint AS first_waiting
+-- A statement of its own: its snapshot must be taken after the lock. What was
+-- republished since the floor was known is below it; the snapshot that has the
+-- note of that has all of it. What is blocked waits too, and may be the first.
+WITH bounds AS (
+    SELECT CASE WHEN noted.latest = sqlc.arg('republication')::bigint THEN sqlc.arg('floor')::bigint ELSE 0 END AS floor, noted.latest
+    FROM (SELECT coalesce(max(r.id), 0) AS latest FROM outbox_republications AS r) AS noted)
+SELECT o.seq, o.id, o.aggregate_type, o.aggregate_id, o.type, o.payload, o.traceparent, o.created_at,
+       (SELECT latest FROM bounds)::bigint AS republication,
+       (SELECT f.seq FROM outbox AS f
+        WHERE f.published_at IS NULL AND f.seq >= (SELECT b.floor FROM bounds AS b)
+        ORDER BY f.seq LIMIT 1)::bigint AS first_waiting
 FROM outbox AS o
-WHERE o.published_at IS NULL AND o.seq >= sqlc.arg('floor')::bigint
+WHERE o.published_at IS NULL AND o.seq >= (SELECT b.floor FROM bounds AS b)
   AND o.aggregate_id <> ALL (ARRAY(
     SELECT b.aggregate_id FROM outbox AS b
     WHERE b.published_at IS NULL AND b.blocked_until > now()))
@@ -101,3 +106,6 @@ WHERE seq IN (
     ORDER BY o.seq
     LIMIT sqlc.arg('max_rows')::bigint)
 RETURNING seq;
+
+-- name: NoteRepublication :exec
+INSERT INTO outbox_republications (events) VALUES ($1);

@@ -84,6 +84,17 @@ func (m *Metrics) WatchDeadLetters(ask func(context.Context) (int, error)) {
 	})
 }
 
+// WatchOldestTransaction shows how old the oldest transaction of the database is.
+func (m *Metrics) WatchOldestTransaction(ask func(context.Context) (time.Duration, error)) {
+	m.registry.MustRegister(&question{
+		gauges: []*prometheus.Desc{gauge("billing_db_oldest_transaction_age_seconds", "Age of the oldest transaction that keeps dead rows from being removed, whosever it is.")},
+		ask: func(ctx context.Context) ([]float64, error) {
+			age, err := ask(ctx)
+			return []float64{age.Seconds()}, err
+		},
+	})
+}
+
 // WatchDependency shows whether the probe passes.
 func (m *Metrics) WatchDependency(name string, probe func(context.Context) error) {
 	m.registry.MustRegister(&question{

@@ -80,7 +80,10 @@ func (o *Outbox) Republish(ctx context.Context, since, until time.Time) (int, er
 		var seqs []int64
 		err := o.db.inTx(ctx, func(queries *dbgen.Queries) (err error) {
 			seqs, err = queries.UnmarkPublished(ctx, dbgen.UnmarkPublishedParams{Since: since, Until: until, After: after, MaxRows: republishChunk})
-			return err
+			if err != nil || len(seqs) == 0 {
+				return err
+			}
+			return queries.NoteRepublication(ctx, int64(len(seqs)))
 		})
 		if err != nil {
 			return total, fmt.Errorf("unmark published events: %w", err)

@@ -27,7 +27,11 @@ func classify(err error) error {
 	case passes:
 		return fault.Wrap(err, fault.Unavailable, "dependency-unavailable", "The database is not available right now.")
 	case operators:
-		return fault.Wrap(err, fault.Unavailable, "dependency-unavailable", "The database refuses the service until an operator changes something.")
+		message := "The database refuses the service until an operator changes something."
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == statementUnknown || pg.Code == statementExists) {
+			message = "A transaction pooler mixes up prepared statements: an operator has to add default_query_exec_mode=exec to the database's URL."
+		}
+		return fault.Wrap(err, fault.Unavailable, "dependency-unavailable", message)
 	case callers:
 		return fault.Wrap(err, fault.Invalid, fault.CodeValidation, "The database cannot hold a value of the request.")
 	default:

@@ -24,12 +24,13 @@ const (
 //
 // No row below the floor can be unpublished: in a look, all that wait were above
 // it, and before that look, all who could have written below it had ended. It is
-// this process' own, and begins at the bottom. Only an operator who republishes,
-// or who restores the database, puts something below it; so once in a while a look
-// is at the whole outbox, the more rarely the more there is to go through.
+// this process' own, and begins at the bottom, to which a republication takes it
+// back. A restored database may have something below it, too; so once in a while a
+// look is at everything, the more rarely the more there is to go through.
 type floor struct {
-	seq      int64     // the floor
-	nextFull time.Time // look
+	seq           int64 // the floor
+	republication int64 // the latest that it knows of
+	nextFull      time.Time
 
 	settled int64 // of all rows up to this one it is known what became of them
 	latest  int64 // it is not known yet of those up to this one: that takes until
@@ -44,7 +45,7 @@ func (f *floor) look(ctx context.Context, queries *dbgen.Queries, limit int) ([]
 	if full {
 		from = 0
 	}
-	rows, err := unpublished(ctx, queries, from, limit)
+	rows, err := f.lookFrom(ctx, queries, from, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,20 @@ func (f *floor) look(ctx context.Context, queries *dbgen.Queries, limit int) ([]
 		f.nextFull = start.Add(fullLookShare * time.Since(start))
 	}
 	if len(rows) > 0 {
-		f.seq = min(rows[0].FirstWaiting, f.settled+1)
+		f.seq, f.republication = min(rows[0].FirstWaiting, f.settled+1), rows[0].Republication
+	}
+	return rows, nil
+}
+
+// lookAgain is a look in the same transaction, for which the floor stays.
+func (f *floor) lookAgain(ctx context.Context, queries *dbgen.Queries, limit int) ([]dbgen.UnpublishedEventsRow, error) {
+	return f.lookFrom(ctx, queries, f.seq, limit)
+}
+
+func (f *floor) lookFrom(ctx context.Context, queries *dbgen.Queries, from int64, limit int) ([]dbgen.UnpublishedEventsRow, error) {
+	rows, err := queries.UnpublishedEvents(ctx, dbgen.UnpublishedEventsParams{Floor: from, Republication: f.republication, MaxRows: int64(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
 	}
 	return rows, nil
 }

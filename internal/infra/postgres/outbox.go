@@ -100,9 +100,7 @@ func (o *Outbox) drain(ctx context.Context, queries *dbgen.Queries, limit int, p
 		rows = nil
 		if err = mark(ctx, queries, batch); err == nil && len(batch) == size && time.Since(start) < maxHold {
 			size = max(limit, min(2*limit, messaging.MaxBatch)) // each batch has a price of its own
-			// What was committed meanwhile with a lower seq is of other aggregates:
-			// the next transaction finds it.
-			rows, err = unpublished(ctx, queries, batch[len(batch)-1].Seq+1, size)
+			rows, err = o.floor.lookAgain(ctx, queries, size)
 		}
 		if err != nil {
 			cancel() // no acknowledgement can be recorded any more
@@ -116,14 +114,6 @@ func (o *Outbox) drain(ctx context.Context, queries *dbgen.Queries, limit int, p
 }
 
 func failed(err error) bool { return err != nil }
-
-func unpublished(ctx context.Context, queries *dbgen.Queries, from int64, limit int) ([]dbgen.UnpublishedEventsRow, error) {
-	rows, err := queries.UnpublishedEvents(ctx, dbgen.UnpublishedEventsParams{Floor: from, MaxRows: int64(limit)})
-	if err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
-	}
-	return rows, nil
-}
 
 func mark(ctx context.Context, queries *dbgen.Queries, batch []dbgen.UnpublishedEventsRow) error {
 	seqs := make([]int64, len(batch))

@@ -22,6 +22,8 @@ const (
 	deadlock             = "40P01"
 	readOnly             = "25006"
 	notSupported         = "0A000"
+	statementUnknown     = "26000"
+	statementExists      = "42P05"
 )
 
 // sqlState returns the verdict on an error code of PostgreSQL: its own, or that
@@ -78,9 +80,9 @@ var sqlStates = map[string]verdict{
 	"22P05": callers, // untranslatable character
 
 	// A transaction pooler hands out connections on which a statement was not
-	// prepared, or another one of that name: see default_query_exec_mode.
-	"26000": operators,
-	"42P05": operators,
+	// prepared, or another one of that name.
+	statementUnknown: operators,
+	statementExists:  operators,
 
 	"40002": ours,      // a constraint, checked at the commit
 	"42501": operators, // insufficient privilege

@@ -1,3 +1,5 @@
+// Package postgres keeps the service's state in PostgreSQL 15 or later:
+// invoices and documents, the outbox, the inbox, and the answers to commands.
 package postgres
 
 import (

@@ -68,3 +68,9 @@ type Outbox struct {
 	BlockedUntil  *time.Time
 	BlockedError  *string
 }
+
+type OutboxRepublication struct {
+	ID     int64
+	At     time.Time
+	Events int64
+}

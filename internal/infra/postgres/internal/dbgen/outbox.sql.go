@@ -176,6 +176,15 @@ func (q *Queries) MarkUnpublished(ctx context.Context, seqs []int64) error {
 	return err
 }
 
+const noteRepublication = `-- name: NoteRepublication :exec
+INSERT INTO outbox_republications (events) VALUES ($1)
+`
+
+func (q *Queries) NoteRepublication(ctx context.Context, events int64) error {
+	_, err := q.db.Exec(ctx, noteRepublication, events)
+	return err
+}
+
 const outboxBacklog = `-- name: OutboxBacklog :one
 SELECT (SELECT count(*) FROM (
            SELECT FROM outbox AS o WHERE o.published_at IS NULL LIMIT 1000000) AS counted) AS unpublished,
@@ -299,22 +308,27 @@ func (q *Queries) UnmarkPublished(ctx context.Context, arg UnmarkPublishedParams
 }
 
 const unpublishedEvents = `-- name: UnpublishedEvents :many
-SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at,
-       coalesce((SELECT f.seq FROM outbox AS f
-                 WHERE f.published_at IS NULL AND f.seq >= $1::bigint
-                 ORDER BY f.seq LIMIT 1), 0)::bigint AS first_waiting
+WITH bounds AS (
+    SELECT CASE WHEN noted.latest = $2::bigint THEN $3::bigint ELSE 0 END AS floor, noted.latest
+    FROM (SELECT coalesce(max(r.id), 0) AS latest FROM outbox_republications AS r) AS noted)
+SELECT o.seq, o.id, o.aggregate_type, o.aggregate_id, o.type, o.payload, o.traceparent, o.created_at,
+       (SELECT latest FROM bounds)::bigint AS republication,
+       (SELECT f.seq FROM outbox AS f
+        WHERE f.published_at IS NULL AND f.seq >= (SELECT b.floor FROM bounds AS b)
+        ORDER BY f.seq LIMIT 1)::bigint AS first_waiting
 FROM outbox AS o
-WHERE o.published_at IS NULL AND o.seq >= $1::bigint
+WHERE o.published_at IS NULL AND o.seq >= (SELECT b.floor FROM bounds AS b)
   AND o.aggregate_id <> ALL (ARRAY(
     SELECT b.aggregate_id FROM outbox AS b
     WHERE b.published_at IS NULL AND b.blocked_until > now()))
 ORDER BY o.seq
-LIMIT $2::bigint
+LIMIT $1::bigint
 `
 
 type UnpublishedEventsParams struct {
-	Floor   int64
-	MaxRows int64
+	MaxRows       int64
+	Republication int64
+	Floor         int64
 }
 
 type UnpublishedEventsRow struct {
@@ -326,13 +340,15 @@ type UnpublishedEventsRow struct {
 	Payload       string
 	Traceparent   *string
 	CreatedAt     time.Time
+	Republication int64
 	FirstWaiting  int64
 }
 
-// A statement of its own: its snapshot must be taken after the lock. What is
-// blocked waits too, and may be the first.
+// A statement of its own: its snapshot must be taken after the lock. What was
+// republished since the floor was known is below it; the snapshot that has the
+// note of that has all of it. What is blocked waits too, and may be the first.
 func (q *Queries) UnpublishedEvents(ctx context.Context, arg UnpublishedEventsParams) ([]UnpublishedEventsRow, error) {
-	rows, err := q.db.Query(ctx, unpublishedEvents, arg.Floor, arg.MaxRows)
+	rows, err := q.db.Query(ctx, unpublishedEvents, arg.MaxRows, arg.Republication, arg.Floor)
 	if err != nil {
 		return nil, err
 	}
@@ -349,6 +365,7 @@ func (q *Queries) UnpublishedEvents(ctx context.Context, arg UnpublishedEventsPa
 			&i.Payload,
 			&i.Traceparent,
 			&i.CreatedAt,
+			&i.Republication,
 			&i.FirstWaiting,
 		); err != nil {
 			return nil, err
