@@ -14,19 +14,16 @@ SELECT pg_try_advisory_xact_lock(sqlc.arg('lock_key')::bigint)::boolean AS locke
        set_config('enable_seqscan', 'off', true)::text AS seqscan;
 
 -- name: UnpublishedEvents :many
--- A statement of its own: its snapshot must be taken after the lock. What was
--- republished since the floor was known is below it; the snapshot that has the
--- note of that has all of it. What is blocked waits too, and may be the first.
-WITH bounds AS (
-    SELECT CASE WHEN noted.latest = sqlc.arg('republication')::bigint THEN sqlc.arg('floor')::bigint ELSE 0 END AS floor, noted.latest
-    FROM (SELECT coalesce(max(r.id), 0) AS latest FROM outbox_republications AS r) AS noted)
-SELECT o.seq, o.id, o.aggregate_type, o.aggregate_id, o.type, o.payload, o.traceparent, o.created_at,
-       (SELECT latest FROM bounds)::bigint AS republication,
-       (SELECT f.seq FROM outbox AS f
-        WHERE f.published_at IS NULL AND f.seq >= (SELECT b.floor FROM bounds AS b)
-        ORDER BY f.seq LIMIT 1)::bigint AS first_waiting
+-- A statement of its own: its snapshot must be taken after the lock. It also tells
+-- what else may wait: an event that is blocked, which comes before the others of
+-- its aggregate; and below the floor, what was republished. (+ 0 keeps the planner
+-- from looking for the former among all that wait.)
+SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at,
+       coalesce((SELECT min(w.seq + 0) FROM outbox AS w
+                 WHERE w.published_at IS NULL AND w.blocked_until IS NOT NULL), seq)::bigint AS first_blocked,
+       coalesce((SELECT max(r.id) FROM outbox_republications AS r), 0)::bigint AS republication
 FROM outbox AS o
-WHERE o.published_at IS NULL AND o.seq >= (SELECT b.floor FROM bounds AS b)
+WHERE o.published_at IS NULL AND o.seq >= sqlc.arg('floor')::bigint
   AND o.aggregate_id <> ALL (ARRAY(
     SELECT b.aggregate_id FROM outbox AS b
     WHERE b.published_at IS NULL AND b.blocked_until > now()))

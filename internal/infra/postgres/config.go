@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,9 +32,9 @@ var sessionSettings = map[string]string{
 	"timezone":                    "UTC",
 }
 
-// localSettings are set in each transaction, because a transaction pooler hands
-// out connections that are set in whatever way. What a role or a database has for
-// a default must not decide how the service behaves; what the URL says does.
+// localSettings are set in each transaction: what a role, a database or the server
+// has for a default, or a pooler's connection was left with, must not decide how
+// the service behaves. What the URL says does.
 //
 // A transaction never waits for anything but the database: one that is idle for
 // seconds belongs to a process that is frozen or cut off, and would keep its
@@ -42,18 +43,22 @@ var sessionSettings = map[string]string{
 // the same process had begun would take it over and keep it, one after the other.
 // Contexts bound the rest.
 var localSettings = map[string]string{
-	"bytea_output":                        "hex",
 	"idle_in_transaction_session_timeout": "5s",
-	"intervalstyle":                       "postgres",
 	"lock_timeout":                        "4s",
-	"search_path":                         `"$user", public`,
 	"statement_timeout":                   "0",
+}
+
+// rareSettings are set as well on connections that have them otherwise: it costs
+// something, and nobody changes them under a running service.
+var rareSettings = map[string]string{
+	"bytea_output": "hex",
+	"search_path":  `"$user", public`,
 }
 
 // Config says where the database is and how to use it.
 type Config struct {
-	pool  *pgxpool.Config
-	local map[string]string
+	pool        *pgxpool.Config
+	local, rare map[string]string // settings
 }
 
 // ParseURL reads a URL, or a string of keywords and values, by the rules of pgx.
@@ -74,19 +79,20 @@ func ParseURL(url string) (*Config, error) {
 	}
 	server := pool.ConnConfig
 	server.ConnectTimeout = cmp.Or(server.ConnectTimeout, defaultConnectTimeout)
-	// A stand-by is of no use, whatever the URL says.
-	server.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	local := maps.Clone(localSettings)
-	for name, value := range server.RuntimeParams {
-		if lower := strings.ToLower(name); local[lower] != "" {
-			local[lower] = value
-			delete(server.RuntimeParams, name)
+	c := &Config{pool, maps.Clone(localSettings), maps.Clone(rareSettings)}
+	server.ValidateConnect = c.greet
+	for _, ours := range []map[string]string{c.local, c.rare} {
+		for name, value := range server.RuntimeParams {
+			if lower := strings.ToLower(name); ours[lower] != "" {
+				ours[lower] = value
+				delete(server.RuntimeParams, name)
+			}
 		}
 	}
 	for name, value := range sessionSettings {
 		server.RuntimeParams[name] = cmp.Or(server.RuntimeParams[name], value)
 	}
-	return &Config{pool, local}, nil
+	return c, nil
 }
 
 // String says which database that is, and nothing secret.
@@ -99,23 +105,51 @@ func (c *Config) String() string {
 	return "postgres://" + strings.Join(slices.Compact(hosts), ",") + "/" + server.Database
 }
 
-// begin is one round trip, and asks nothing of the session. A role for which a
-// commit need not reach the disk would break every promise; one that wants more
-// than that, such as the stand-by's acknowledgement, gets it.
-func (c *Config) begin() string {
-	var settings strings.Builder
+// greet is for a new connection. It accepts a primary only: a stand-by is of no
+// use, whatever the URL says. And it finds out how transactions are begun on it, in
+// one round trip each, without asking anything of the session.
+func (c *Config) greet(ctx context.Context, conn *pgconn.PgConn) error {
+	begin := "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 	for _, name := range slices.Sorted(maps.Keys(c.local)) {
-		fmt.Fprintf(&settings, "set_config('%s', %s, true), ", name, quote(c.local[name]))
+		begin += "; SET LOCAL " + name + " = " + quote(c.local[name])
 	}
-	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT " + settings.String() +
-		"CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', true) END, " + // PostgreSQL 17
-		"CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END"
+	question := "SELECT pg_is_in_recovery(), current_setting('synchronous_commit')"
+	rare := slices.Sorted(maps.Keys(c.rare))
+	for _, name := range rare {
+		question += ", current_setting('" + name + "')"
+	}
+	results, err := conn.Exec(ctx, question).ReadAll()
+	if err != nil {
+		return err
+	}
+	answer := results[0].Rows[0]
+	if string(answer[0]) == "t" {
+		return pgconn.ErrStandbyConnection
+	}
+	// A commit that need not reach the disk would break every promise. More than
+	// that, such as the stand-by's acknowledgement, is for the operator to want.
+	if string(answer[1]) == "off" {
+		begin += "; SET LOCAL synchronous_commit = on"
+	}
+	for i, name := range rare {
+		if string(answer[2+i]) != c.rare[name] { // a list is no value of SET
+			begin += "; SELECT set_config('" + name + "', " + quote(c.rare[name]) + ", true)"
+		}
+	}
+	if major, _, _ := strings.Cut(conn.ParameterStatus("server_version"), "."); len(major) == 2 && major >= "17" {
+		begin += "; SET LOCAL transaction_timeout = 0"
+	}
+	conn.CustomData()[beginKey] = begin
+	return nil
 }
+
+// beginKey is where a connection has the statement that greet found.
+const beginKey = "begin"
 
 // migrationSettings are for connections that migrate: a migration says itself what
 // it waits for, and for how long.
 func (c *Config) migrationSettings() string {
-	return "SELECT set_config('search_path', " + quote(c.local["search_path"]) + ", false), " +
+	return "SELECT set_config('search_path', " + quote(c.rare["search_path"]) + ", false), " +
 		"set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_read_only', 'off', false), " +
 		"set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false)"
 }

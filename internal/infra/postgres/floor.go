@@ -53,7 +53,7 @@ func (f *floor) look(ctx context.Context, queries *dbgen.Queries, limit int) ([]
 		f.nextFull = start.Add(fullLookShare * time.Since(start))
 	}
 	if len(rows) > 0 {
-		f.seq, f.republication = min(rows[0].FirstWaiting, f.settled+1), rows[0].Republication
+		f.seq = min(rows[0].Seq, rows[0].FirstBlocked, f.settled+1)
 	}
 	return rows, nil
 }
@@ -64,11 +64,17 @@ func (f *floor) lookAgain(ctx context.Context, queries *dbgen.Queries, limit int
 }
 
 func (f *floor) lookFrom(ctx context.Context, queries *dbgen.Queries, from int64, limit int) ([]dbgen.UnpublishedEventsRow, error) {
-	rows, err := queries.UnpublishedEvents(ctx, dbgen.UnpublishedEventsParams{Floor: from, Republication: f.republication, MaxRows: int64(limit)})
-	if err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
+	for {
+		rows, err := queries.UnpublishedEvents(ctx, dbgen.UnpublishedEventsParams{Floor: from, MaxRows: int64(limit)})
+		if err != nil {
+			return nil, fmt.Errorf("read outbox: %w", err)
+		}
+		if len(rows) == 0 || rows[0].Republication == f.republication {
+			return rows, nil
+		}
+		// These may come after something that is below the floor again.
+		f.republication, from = rows[0].Republication, 0
 	}
-	return rows, nil
 }
 
 // settle finds out for the next look up to where all writers have ended.

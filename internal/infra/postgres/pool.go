@@ -14,7 +14,6 @@ import (
 // concurrent use.
 type DB struct {
 	pool  *pgxpool.Pool
-	begin string
 	share chan struct{} // has an element for each connection in use; nil: all may be used
 }
 
@@ -24,7 +23,7 @@ func Open(ctx context.Context, c *Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database pool: %w", err)
 	}
-	return &DB{pool: pool, begin: c.begin()}, nil
+	return &DB{pool: pool}, nil
 }
 
 // Share returns the same database with a part of its connections, in percent, and
@@ -32,7 +31,7 @@ func Open(ctx context.Context, c *Config) (*DB, error) {
 // are connections left for those who never do.
 func (d *DB) Share(percent int) *DB {
 	size := max(1, int(d.pool.Config().MaxConns)*percent/100)
-	return &DB{d.pool, d.begin, make(chan struct{}, size)}
+	return &DB{d.pool, make(chan struct{}, size)}
 }
 
 // Close waits until all connections were given back, and closes them.

@@ -42,7 +42,8 @@ func (d *DB) inTx(ctx context.Context, f func(*dbgen.Queries) error) error {
 // runTx runs f in a transaction, once.
 func (d *DB) runTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return d.use(ctx, func(conn *pgxpool.Conn) (err error) {
-		tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: d.begin})
+		begin, _ := conn.Conn().PgConn().CustomData()[beginKey].(string)
+		tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 		if err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}

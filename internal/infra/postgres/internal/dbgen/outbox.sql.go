@@ -308,27 +308,22 @@ func (q *Queries) UnmarkPublished(ctx context.Context, arg UnmarkPublishedParams
 }
 
 const unpublishedEvents = `-- name: UnpublishedEvents :many
-WITH bounds AS (
-    SELECT CASE WHEN noted.latest = $2::bigint THEN $3::bigint ELSE 0 END AS floor, noted.latest
-    FROM (SELECT coalesce(max(r.id), 0) AS latest FROM outbox_republications AS r) AS noted)
-SELECT o.seq, o.id, o.aggregate_type, o.aggregate_id, o.type, o.payload, o.traceparent, o.created_at,
-       (SELECT latest FROM bounds)::bigint AS republication,
-       (SELECT f.seq FROM outbox AS f
-        WHERE f.published_at IS NULL AND f.seq >= (SELECT b.floor FROM bounds AS b)
-        ORDER BY f.seq LIMIT 1)::bigint AS first_waiting
+SELECT seq, id, aggregate_type, aggregate_id, type, payload, traceparent, created_at,
+       coalesce((SELECT min(w.seq + 0) FROM outbox AS w
+                 WHERE w.published_at IS NULL AND w.blocked_until IS NOT NULL), seq)::bigint AS first_blocked,
+       coalesce((SELECT max(r.id) FROM outbox_republications AS r), 0)::bigint AS republication
 FROM outbox AS o
-WHERE o.published_at IS NULL AND o.seq >= (SELECT b.floor FROM bounds AS b)
+WHERE o.published_at IS NULL AND o.seq >= $1::bigint
   AND o.aggregate_id <> ALL (ARRAY(
     SELECT b.aggregate_id FROM outbox AS b
     WHERE b.published_at IS NULL AND b.blocked_until > now()))
 ORDER BY o.seq
-LIMIT $1::bigint
+LIMIT $2::bigint
 `
 
 type UnpublishedEventsParams struct {
-	MaxRows       int64
-	Republication int64
-	Floor         int64
+	Floor   int64
+	MaxRows int64
 }
 
 type UnpublishedEventsRow struct {
@@ -340,15 +335,16 @@ type UnpublishedEventsRow struct {
 	Payload       string
 	Traceparent   *string
 	CreatedAt     time.Time
+	FirstBlocked  int64
 	Republication int64
-	FirstWaiting  int64
 }
 
-// A statement of its own: its snapshot must be taken after the lock. What was
-// republished since the floor was known is below it; the snapshot that has the
-// note of that has all of it. What is blocked waits too, and may be the first.
+// A statement of its own: its snapshot must be taken after the lock. It also tells
+// what else may wait: an event that is blocked, which comes before the others of
+// its aggregate; and below the floor, what was republished. (+ 0 keeps the planner
+// from looking for the former among all that wait.)
 func (q *Queries) UnpublishedEvents(ctx context.Context, arg UnpublishedEventsParams) ([]UnpublishedEventsRow, error) {
-	rows, err := q.db.Query(ctx, unpublishedEvents, arg.MaxRows, arg.Republication, arg.Floor)
+	rows, err := q.db.Query(ctx, unpublishedEvents, arg.Floor, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -365,8 +361,8 @@ func (q *Queries) UnpublishedEvents(ctx context.Context, arg UnpublishedEventsPa
 			&i.Payload,
 			&i.Traceparent,
 			&i.CreatedAt,
+			&i.FirstBlocked,
 			&i.Republication,
-			&i.FirstWaiting,
 		); err != nil {
 			return nil, err
 		}
