@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // No configuration ends in a crash: what a driver refuses is told by its variable
@@ -105,22 +103,20 @@ func TestRefusalWhileTheServiceRunsPasses(t *testing.T) {
 	s.prove()
 }
 
-// The operator's commands ask for no more rights than they need.
-func TestOperatorsCommandsNeedFewRights(t *testing.T) {
+// The operator's commands, and the service, ask for no more rights than they need.
+func TestFewRightsAreNeeded(t *testing.T) {
 	s := newStack(t)
 	i := s.serve(nil)
 	i.awaitReceipt(i.issuePaid())
 	s.prove()
-	admin := s.database
-	as := func(role, grant string) {
-		conn, err := pgx.Connect(t.Context(), admin)
+	as := func(role string, grants ...string) {
+		u, err := url.Parse(s.database)
 		s.must(err)
-		defer conn.Close(t.Context())
-		_, err = conn.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN PASSWORD '"+role+"'; GRANT "+grant+" TO "+role)
-		s.must(err)
+		s.exec("CREATE ROLE " + role + " LOGIN PASSWORD '" + role + "'")
 		t.Cleanup(func() { s.exec("DROP OWNED BY " + role + "; DROP ROLE " + role) })
-		u, err := url.Parse(admin)
-		s.must(err)
+		for _, grant := range grants {
+			s.exec("GRANT " + grant + " TO " + role)
+		}
 		u.User = url.UserPassword(role, role)
 		s.database = u.String()
 	}
@@ -134,6 +130,19 @@ func TestOperatorsCommandsNeedFewRights(t *testing.T) {
 	works("audit", "--grace", "0s")
 	works("outbox", "status")
 	works("outbox", "republish", "--since", "1h", "--dry-run")
-	as("republisher", "SELECT, UPDATE ON outbox TO republisher; GRANT INSERT ON outbox_republications")
+	as("republisher", "SELECT, UPDATE ON outbox", "INSERT ON outbox_republications")
 	works("outbox", "republish", "--since", "1h")
+
+	// The service itself works with what it says at its start that it needs.
+	i.stop()
+	as("service", "SELECT ON goose_db_version, outbox_republications", "SELECT, INSERT, UPDATE, DELETE ON outbox", "SELECT, INSERT, DELETE ON inbox, idempotency_keys",
+		"SELECT, INSERT, UPDATE ON number_series, invoices", "SELECT, INSERT ON documents")
+	i = s.serve(nil)
+	i.issue("Idempotency-Key", "a-key")
+	i.awaitReceipt(i.issuePaid())
+	i.expect(http.StatusOK, http.MethodPost, "/v1/invoices/"+i.issue()+"/cancel", "")
+	s.prove()
+	if log := i.log.String(); strings.Contains(log, "permission denied") {
+		t.Error("something was denied")
+	}
 }

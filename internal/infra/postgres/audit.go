@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"time"
 
@@ -104,17 +103,10 @@ func (a *Audit) Published(ctx context.Context) iter.Seq2[PublishedEvent, error] 
 
 // find returns what a query of the audit finds.
 func find[Row, Found any](ctx context.Context, db *DB, what string, query func(*dbgen.Queries) ([]Row, error), convert func(Row) Found) ([]Found, error) {
-	var found []Found
-	err := db.inTx(ctx, func(queries *dbgen.Queries) error {
-		rows, err := query(queries)
-		found = make([]Found, len(rows))
-		for i, row := range rows {
-			found[i] = convert(row)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("audit %s: %w", what, err)
+	rows, err := ask(ctx, db, "audit "+what, query)
+	found := make([]Found, len(rows))
+	for i, row := range rows {
+		found[i] = convert(row)
 	}
-	return found, nil
+	return found, err
 }

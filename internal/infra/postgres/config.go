@@ -81,16 +81,18 @@ func ParseURL(url string) (*Config, error) {
 	server.ConnectTimeout = cmp.Or(server.ConnectTimeout, defaultConnectTimeout)
 	c := &Config{pool, maps.Clone(localSettings), maps.Clone(rareSettings)}
 	server.ValidateConnect = c.greet
-	for _, ours := range []map[string]string{c.local, c.rare} {
-		for name, value := range server.RuntimeParams {
-			if lower := strings.ToLower(name); ours[lower] != "" {
-				ours[lower] = value
-				delete(server.RuntimeParams, name)
-			}
+	given := server.RuntimeParams
+	server.RuntimeParams = maps.Clone(sessionSettings)
+	for name, value := range given {
+		name = strings.ToLower(name) // as the server reads them
+		switch {
+		case c.local[name] != "":
+			c.local[name] = value
+		case c.rare[name] != "":
+			c.rare[name] = value
+		default:
+			server.RuntimeParams[name] = value
 		}
-	}
-	for name, value := range sessionSettings {
-		server.RuntimeParams[name] = cmp.Or(server.RuntimeParams[name], value)
 	}
 	return c, nil
 }
@@ -109,16 +111,13 @@ func (c *Config) String() string {
 // use, whatever the URL says. And it finds out how transactions are begun on it, in
 // one round trip each, without asking anything of the session.
 func (c *Config) greet(ctx context.Context, conn *pgconn.PgConn) error {
-	begin := "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+	begin := []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"}
 	for _, name := range slices.Sorted(maps.Keys(c.local)) {
-		begin += "; SET LOCAL " + name + " = " + quote(c.local[name])
+		begin = append(begin, "SET LOCAL "+name+" = "+quote(c.local[name]))
 	}
-	question := "SELECT pg_is_in_recovery(), current_setting('synchronous_commit')"
 	rare := slices.Sorted(maps.Keys(c.rare))
-	for _, name := range rare {
-		question += ", current_setting('" + name + "')"
-	}
-	results, err := conn.Exec(ctx, question).ReadAll()
+	results, err := conn.Exec(ctx, "SELECT pg_is_in_recovery(), current_setting('synchronous_commit'), current_setting('"+
+		strings.Join(rare, "'), current_setting('")+"')").ReadAll()
 	if err != nil {
 		return err
 	}
@@ -129,17 +128,17 @@ func (c *Config) greet(ctx context.Context, conn *pgconn.PgConn) error {
 	// A commit that need not reach the disk would break every promise. More than
 	// that, such as the stand-by's acknowledgement, is for the operator to want.
 	if string(answer[1]) == "off" {
-		begin += "; SET LOCAL synchronous_commit = on"
+		begin = append(begin, "SET LOCAL synchronous_commit = on")
 	}
 	for i, name := range rare {
 		if string(answer[2+i]) != c.rare[name] { // a list is no value of SET
-			begin += "; SELECT set_config('" + name + "', " + quote(c.rare[name]) + ", true)"
+			begin = append(begin, "SELECT set_config('"+name+"', "+quote(c.rare[name])+", true)")
 		}
 	}
 	if major, _, _ := strings.Cut(conn.ParameterStatus("server_version"), "."); len(major) == 2 && major >= "17" {
-		begin += "; SET LOCAL transaction_timeout = 0"
+		begin = append(begin, "SET LOCAL transaction_timeout = 0")
 	}
-	conn.CustomData()[beginKey] = begin
+	conn.CustomData()[beginKey] = strings.Join(begin, "; ")
 	return nil
 }
 

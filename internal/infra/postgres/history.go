@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -38,17 +37,16 @@ func (r *Reader) History(ctx context.Context, of invoicing.View) ([]invoicing.Re
 			continue
 		}
 		lowest, highest := messaging.IDRange("evt_", moment.Add(-clockSkew), moment.Add(lockPeriod))
-		err := r.db.inTx(ctx, func(queries *dbgen.Queries) error {
-			rows, err := queries.EventsBetween(ctx, dbgen.EventsBetweenParams{
+		rows, err := ask(ctx, r.db, "read events of invoice "+of.ID, func(queries *dbgen.Queries) ([]dbgen.EventsBetweenRow, error) {
+			return queries.EventsBetween(ctx, dbgen.EventsBetweenParams{
 				Lowest: lowest, Highest: highest, MaxRows: meanwhile, AggregateIds: aggregates,
 			})
-			for _, row := range rows {
-				found[row.Seq] = row
-			}
-			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read events of invoice %s: %w", of.ID, err)
+			return nil, err
+		}
+		for _, row := range rows {
+			found[row.Seq] = row
 		}
 	}
 	history := make([]invoicing.Recorded, 0, len(found))

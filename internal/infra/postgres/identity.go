@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -51,13 +50,5 @@ func (i *Identity) Current(ctx context.Context, maxAge time.Duration) (string, e
 func (i *Identity) read(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), identityTimeout)
 	defer cancel()
-	text := ""
-	err := i.db.inTx(ctx, func(queries *dbgen.Queries) (err error) {
-		text, err = queries.Identity(ctx)
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("read the identity of the database: %w", err)
-	}
-	return text, nil
+	return ask(ctx, i.db, "read the identity of the database", func(queries *dbgen.Queries) (string, error) { return queries.Identity(ctx) })
 }

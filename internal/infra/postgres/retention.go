@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
@@ -17,7 +16,7 @@ func NewRetention(db *DB) *Retention { return &Retention{db} }
 
 // PurgeOutbox deletes events that were published longer ago than age.
 func (r *Retention) PurgeOutbox(ctx context.Context, age time.Duration, limit int) (int64, error) {
-	return r.purge(ctx, "outbox", func(q *dbgen.Queries) (int64, error) {
+	return ask(ctx, r.db, "purge outbox", func(q *dbgen.Queries) (int64, error) {
 		return q.PurgeOutbox(ctx, dbgen.PurgeOutboxParams{Retention: age, MaxRows: int64(limit)})
 	})
 }
@@ -25,7 +24,7 @@ func (r *Retention) PurgeOutbox(ctx context.Context, age time.Duration, limit in
 // PurgeInbox deletes the memory of messages that were received longer ago than
 // age.
 func (r *Retention) PurgeInbox(ctx context.Context, age time.Duration, limit int) (int64, error) {
-	return r.purge(ctx, "inbox", func(q *dbgen.Queries) (int64, error) {
+	return ask(ctx, r.db, "purge inbox", func(q *dbgen.Queries) (int64, error) {
 		return q.PurgeInbox(ctx, dbgen.PurgeInboxParams{Retention: age, MaxRows: int64(limit)})
 	})
 }
@@ -33,18 +32,7 @@ func (r *Retention) PurgeInbox(ctx context.Context, age time.Duration, limit int
 // PurgeAnswers deletes answers to keyed commands that were given longer ago
 // than age.
 func (r *Retention) PurgeAnswers(ctx context.Context, age time.Duration, limit int) (int64, error) {
-	return r.purge(ctx, "idempotency keys", func(q *dbgen.Queries) (int64, error) {
+	return ask(ctx, r.db, "purge idempotency keys", func(q *dbgen.Queries) (int64, error) {
 		return q.PurgeAnswers(ctx, dbgen.PurgeAnswersParams{Retention: age, MaxRows: int64(limit)})
 	})
-}
-
-func (r *Retention) purge(ctx context.Context, what string, query func(*dbgen.Queries) (int64, error)) (n int64, err error) {
-	err = r.db.inTx(ctx, func(q *dbgen.Queries) error {
-		n, err = query(q)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("purge %s: %w", what, err)
-	}
-	return n, nil
 }

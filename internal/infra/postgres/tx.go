@@ -39,6 +39,19 @@ func (d *DB) inTx(ctx context.Context, f func(*dbgen.Queries) error) error {
 	}
 }
 
+// ask runs one query in a transaction of its own. What it is about begins the
+// error.
+func ask[T any](ctx context.Context, db *DB, what string, query func(*dbgen.Queries) (T, error)) (answer T, err error) {
+	err = db.inTx(ctx, func(queries *dbgen.Queries) (err error) {
+		answer, err = query(queries)
+		return err
+	})
+	if err != nil {
+		return answer, fmt.Errorf("%s: %w", what, err)
+	}
+	return answer, nil
+}
+
 // runTx runs f in a transaction, once.
 func (d *DB) runTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return d.use(ctx, func(conn *pgxpool.Conn) (err error) {
