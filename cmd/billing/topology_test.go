@@ -85,11 +85,15 @@ func TestConflictEndsNoRunningService(t *testing.T) {
 	s := newStack(t)
 	i := s.serve(nil)
 	i.works()
-	s.eventually("another stream takes the subjects", func() bool { // the service may be faster
-		_ = s.js.DeleteStream(s.Context(), natsbus.EventsStream)
-		_, err := s.js.CreateStream(s.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.invoice.*"}})
-		return err == nil
-	})
+	stream, err := s.js.Stream(s.Context(), natsbus.EventsStream)
+	s.must(err)
+	without := stream.CachedInfo().Config
+	without.Subjects = []string{"billing.none"} // which the service leaves alone
+	_, err = s.js.UpdateStream(s.Context(), without)
+	s.must(err)
+	_, err = s.js.CreateStream(s.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.invoice.*"}})
+	s.must(err)
+	s.must(s.js.DeleteStream(s.Context(), natsbus.EventsStream))
 	s.eventually("the log says what to do", func() bool { return strings.Contains(i.log.String(), "nats stream ls") })
 	i.readiness("degraded")
 	id := i.issuePaid()

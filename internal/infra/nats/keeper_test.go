@@ -127,14 +127,23 @@ func TestKeeperLeavesSettingsAlone(t *testing.T) {
 func TestKeeperOutlastsAConflict(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	keeper, _ := b.keep(t)
-	eventually(t, "another stream with the subjects", func(ctx context.Context) error {
-		if err := b.js.DeleteStream(ctx, EventsStream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return err
-		}
-		_, err := b.js.CreateStream(ctx, jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.other"}})
-		return err // the keeper may be faster
-	})
+	keeper, kept := b.keep(t)
+	<-kept
+	stream, err := b.js.Stream(timeout(t), EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	narrow := stream.CachedInfo().Config
+	narrow.Subjects = []string{"billing.invoice.*"} // which the keeper leaves alone
+	if _, err := b.js.UpdateStream(timeout(t), narrow); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.js.CreateStream(timeout(t), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.other"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.js.DeleteStream(timeout(t), EventsStream); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "the conflict is told", func(ctx context.Context) error {
 		err := keeper.Ready(ctx)
 		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Unavailable || !strings.Contains(f.Message, "another stream already takes its subjects") {

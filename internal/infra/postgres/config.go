@@ -20,6 +20,10 @@ const (
 	// URL says otherwise by pool_max_conns.
 	defaultMaxConns       = 16
 	defaultConnectTimeout = 3 * time.Second
+	// mostConns is what max_connections of a server can be at most.
+	mostConns = 262_143
+	// mostCached is far above what we have: the driver allocates it.
+	mostCached = 10_000
 )
 
 // sessionSettings are given with each connection; every pooler takes these. What
@@ -74,6 +78,9 @@ func ParseURL(url string) (*Config, error) {
 	if err != nil {
 		return nil, reason(err)
 	}
+	if err := checkPool(pool); err != nil {
+		return nil, reason(err)
+	}
 	if _, given := plain.RuntimeParams["pool_max_conns"]; !given {
 		pool.MaxConns = defaultMaxConns
 	}
@@ -95,6 +102,25 @@ func ParseURL(url string) (*Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// checkPool refuses what the driver takes, and then panics over, runs out of memory
+// with, or fails each query for.
+func checkPool(pool *pgxpool.Config) error {
+	server := pool.ConnConfig
+	switch mode := server.DefaultQueryExecMode; {
+	case pool.HealthCheckPeriod <= 0:
+		return errors.New("pool_health_check_period must be above zero")
+	case max(pool.MaxConns, pool.MinConns, pool.MinIdleConns) > mostConns:
+		return fmt.Errorf("a pool has at most %d connections", mostConns)
+	case max(server.StatementCacheCapacity, server.DescriptionCacheCapacity) > mostCached:
+		return fmt.Errorf("a connection remembers at most %d statements", mostCached)
+	case mode == pgx.QueryExecModeCacheStatement && server.StatementCacheCapacity <= 0:
+		return errors.New("statement_cache_capacity must be above zero for default_query_exec_mode cache_statement")
+	case mode == pgx.QueryExecModeCacheDescribe && server.DescriptionCacheCapacity <= 0:
+		return errors.New("description_cache_capacity must be above zero for default_query_exec_mode cache_describe")
+	}
+	return nil
 }
 
 // String says which database that is, and nothing secret.

@@ -1,10 +1,12 @@
 package redisstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -40,8 +42,11 @@ func ParseURL(text string) (Config, error) {
 		reason := strings.TrimPrefix(err.Error(), "redis: ")
 		return Config{}, fmt.Errorf("is refused by the driver: %s", strings.Join(strings.Fields(reason), " "))
 	}
-	if options.PoolSize < 0 || max(options.PoolSize, options.MinIdleConns, options.MaxIdleConns, options.PipelinePoolSize) > maxConns {
+	if options.PoolSize < 0 || max(options.PoolSize, options.MinIdleConns, options.MaxIdleConns, options.MaxActiveConns, options.PipelinePoolSize) > maxConns {
 		return Config{}, fmt.Errorf("asks for a number of connections that is negative or above %d", maxConns)
+	}
+	if _, err := strconv.ParseUint(cmp.Or(u.Port(), "0"), 10, 16); err != nil || options.DB < 0 {
+		return Config{}, errors.New("must have a port up to 65535, and a database that is not negative")
 	}
 	if u.User != nil {
 		u.User = url.User("xxxxx")

@@ -63,7 +63,11 @@ func TestParseURLSaysWhatIsWrong(t *testing.T) {
 		"redis://h?min_idle_conns=3000000000": "negative or above 100000",
 		"redis://h?max_idle_conns=3000000000": "negative or above 100000",
 		"redis://h?pipeline_pool_size=3000000000": "negative or above 100000",
-		"unix://": "empty unix socket path",
+		"redis://h?max_active_conns=3000000000":   "negative or above 100000",
+		"redis://h:65536":                         "port up to 65535",
+		"redis://h/-1":                            "database that is not negative",
+		"redis://h?db=-1":                         "database that is not negative",
+		"unix://":                                 "empty unix socket path",
 
 		"user:s3cret@h:6379":            malformed,
 		"s3cret":                        "^must begin",
