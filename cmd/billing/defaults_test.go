@@ -14,20 +14,26 @@ import (
 // hostile are defaults that somebody may give a role or a database, each of which
 // would break something if it were heeded.
 var hostile = []string{
+	"array_nulls = off",
 	"bytea_output = 'escape'",
 	"client_encoding = 'LATIN1'",
+	"client_min_messages = 'debug5'",
 	"datestyle = 'SQL, DMY'",
 	"default_transaction_deferrable = on",
 	"default_transaction_isolation = 'serializable'",
 	"default_transaction_read_only = on",
 	"extra_float_digits = -15",
 	"idle_in_transaction_session_timeout = '1ms'",
+	"idle_session_timeout = '100ms'",
 	"intervalstyle = 'iso_8601'",
 	"lock_timeout = '50ms'",
+	"plan_cache_mode = 'force_generic_plan'",
+	"row_security = off",
 	"search_path = 'pg_catalog'",
 	"standard_conforming_strings = off",
 	"statement_timeout = '100ms'",
 	"synchronous_commit = off",
+	"transform_null_equals = on",
 	"timezone = 'America/Los_Angeles'",
 }
 

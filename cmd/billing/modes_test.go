@@ -43,7 +43,7 @@ func TestEveryKindOfURL(t *testing.T) {
 			return u.String()
 		},
 		"settings of the session": func(u *url.URL) string {
-			return u.String() + "&search_path=other&statement_timeout=20s&application_name=mine"
+			return u.String() + "&search_path=other&statement_timeout=20s&application_name=mine&timezone=Asia/Tokyo&client_encoding=LATIN1&DateStyle=German&bytea_output=escape"
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

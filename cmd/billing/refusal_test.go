@@ -53,6 +53,7 @@ func TestWhatDoesNotPassIsNotWaitedFor(t *testing.T) {
 		"database": {with(func(u *url.URL) { u.Path = "/absent" }), "3D000"},
 		"option":   {with(func(u *url.URL) { u.RawQuery += "&pool_max_con=3" }), "pool_max_con"},
 		"value":    {with(func(u *url.URL) { u.RawQuery += "&work_mem=plenty" }), "work_mem"},
+		"protocol": {with(func(u *url.URL) { u.RawQuery += "&min_protocol_version=3.2" }), "protocol version too low"},
 		"TLS":      {with(func(u *url.URL) { u.RawQuery = "sslmode=require" }), "TLS"},
 		"right":    {with(func(u *url.URL) { u.User = url.UserPassword("poor", "poor") }), "SELECT on outbox"},
 	} {

@@ -26,14 +26,18 @@ const (
 	mostCached = 10_000
 )
 
-// sessionSettings are given with each connection; every pooler takes these. What
-// goes over the wire as text depends on them.
+// sessionSettings are given with each connection; every pooler takes these.
 var sessionSettings = map[string]string{
-	"application_name":            "billing",
+	"application_name": "billing",
+	"timezone":         "UTC",
+}
+
+// wireSettings are given likewise, whatever the URL says: the driver understands
+// nothing else.
+var wireSettings = map[string]string{
 	"client_encoding":             "UTF8",
 	"datestyle":                   "ISO, MDY",
 	"standard_conforming_strings": "on",
-	"timezone":                    "UTC",
 }
 
 // localSettings are set in each transaction: what a role, a database or the server
@@ -101,6 +105,7 @@ func ParseURL(url string) (*Config, error) {
 			server.RuntimeParams[name] = value
 		}
 	}
+	maps.Copy(server.RuntimeParams, wireSettings)
 	return c, nil
 }
 
@@ -109,6 +114,8 @@ func ParseURL(url string) (*Config, error) {
 func checkPool(pool *pgxpool.Config) error {
 	server := pool.ConnConfig
 	switch mode := server.DefaultQueryExecMode; {
+	case server.RuntimeParams["replication"] != "":
+		return errors.New("a replication connection takes no queries of ours")
 	case pool.HealthCheckPeriod <= 0:
 		return errors.New("pool_health_check_period must be above zero")
 	case max(pool.MaxConns, pool.MinConns, pool.MinIdleConns) > mostConns:

@@ -43,6 +43,7 @@ func TestURLsThatPgxRefuses(t *testing.T) {
 		"postgres://u:hunter2@h/db?pool_max_conns=many":                                                  "pool_max_conns",
 		"postgres://u:hunter2@h/db?pool_max_conns=0":                                                     "pool_max_conns",
 		"postgres://u:hunter2@h/db?pool_max_conn_lifetime=soon":                                          "pool_max_conn_lifetime",
+		"postgres://u:hunter2@h/db?replication=database":                                                 "replication",
 		"postgres://u:hunter2@h/db?pool_health_check_period=0":                                           "pool_health_check_period",
 		"postgres://u:hunter2@h/db?pool_health_check_period=-5s":                                         "pool_health_check_period",
 		"postgres://u:hunter2@h/db?pool_max_conns=300000":                                                "at most 262143 connections",

@@ -54,7 +54,7 @@ func verdictOf(err error) verdict {
 		return connectVerdict(pg)
 	case isServers:
 		return sqlState(pg.Code)
-	case refusesTLS(err):
+	case refusesUs(err):
 		return operators
 	case errors.Is(err, context.DeadlineExceeded), lostConnection(err):
 		return passes
@@ -75,9 +75,13 @@ func connectVerdict(e *pgconn.PgError) verdict {
 	return operators
 }
 
-func refusesTLS(err error) bool {
-	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return untrusted || err != nil && strings.Contains(err.Error(), "server refused TLS connection") // the driver has no name for it
+// refusesUs reports whether the two cannot agree on how to talk.
+func refusesUs(err error) bool {
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted || err == nil {
+		return untrusted
+	}
+	text := err.Error() // the driver has no names for these
+	return strings.Contains(text, "server refused TLS connection") || strings.Contains(text, "server protocol version too low")
 }
 
 // lostConnection reports whether the connection could not be made, or broke.
