@@ -203,6 +203,38 @@ func TestReadinessIsOfWhatIsUsed(t *testing.T) {
 	}
 }
 
+// A stream that is there and takes nothing, since somebody has edited it, is told.
+func TestStreamThatTakesNothing(t *testing.T) {
+	for reason, edit := range map[string]func(*jetstream.StreamConfig){
+		"NATS refuses: maximum messages exceeded.": func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 1, jetstream.DiscardNew },
+		"No stream takes the subject.":             func(c *jetstream.StreamConfig) { c.Subjects = []string{"billing.none"} },
+	} {
+		t.Run(reason, func(t *testing.T) {
+			s := newStack(t)
+			i := s.serve(nil)
+			i.works()
+			i.readiness("ok")
+			stream, err := s.js.Stream(t.Context(), natsbus.EventsStream)
+			s.must(err)
+			good := stream.CachedInfo().Config
+			edited := good
+			edit(&edited)
+			_, err = s.js.UpdateStream(t.Context(), edited)
+			s.must(err)
+			id := i.issuePaid()
+			i.readiness("degraded")
+			if body := i.expect(http.StatusOK, http.MethodGet, "/readyz", "").body; !strings.Contains(string(body), `"`+reason+`"`) {
+				t.Errorf("%s", body)
+			}
+			_, err = s.js.UpdateStream(t.Context(), good)
+			s.must(err)
+			i.awaitReceipt(id)
+			i.readiness("ok")
+			i.works()
+		})
+	}
+}
+
 // An operator's command leaves nothing behind: the account has only so many
 // consumers.
 func TestAuditLeavesNoConsumer(t *testing.T) {

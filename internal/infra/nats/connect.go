@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/winaity/billing/internal/domain/fault"
 )
 
 const (
@@ -37,8 +39,8 @@ type Conn struct {
 	up   chan struct{} // closed while there is a connection
 	lost chan struct{} // closed when the present connection is lost
 
-	violation   error // the latest: what the connection's user may not do
-	violationAt time.Time
+	refusal   error // the latest: what the user may not do, or no stream takes
+	refusedAt time.Time
 }
 
 // Connect tries each server once and returns, also if none is there. Each time a
@@ -83,7 +85,9 @@ func Connect(config Config, name string, log *slog.Logger, onConnect func()) (*C
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.log.Warn("NATS reports an error", "error", err)
-			c.keepViolation(err)
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				c.keepRefusal(err)
+			}
 		}),
 		nats.NoCallbacksAfterClientClose(),
 	)
@@ -131,7 +135,7 @@ func (c *Conn) setUp() {
 	if isClosed(c.lost) {
 		c.lost = make(chan struct{})
 		close(c.up)
-		c.violation = nil // the user may have got the right
+		c.refusal = nil // the user may have got the right
 	}
 }
 
@@ -144,32 +148,39 @@ func (c *Conn) setLost() {
 	}
 }
 
-func (c *Conn) keepViolation(err error) {
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
-	}
+func (c *Conn) keepRefusal(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.violation, c.violationAt = err, time.Now()
+	c.refusal, c.refusedAt = err, time.Now()
 }
 
-// violationSince returns the latest violation, or nil if there was none since.
-func (c *Conn) violationSince(start time.Time) error {
+// refusalSince returns the latest refusal, or nil if there was none since.
+func (c *Conn) refusalSince(start time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.violationAt.Before(start) {
+	if c.refusedAt.Before(start) {
 		return nil
 	}
-	return c.violation
+	return c.refusal
 }
 
 // whyRefused is why a request failed that began at start. The server leaves one
 // that is not permitted without an answer, and says so to the connection only.
 func (c *Conn) whyRefused(start time.Time, err error) error {
-	if violation := c.violationSince(start); violation != nil && errors.Is(err, context.DeadlineExceeded) {
-		return violation
+	if refusal := c.refusalSince(start); errors.Is(refusal, nats.ErrPermissionViolation) && errors.Is(err, context.DeadlineExceeded) {
+		return refusal
 	}
 	return err
+}
+
+// notPublished is classify for a message that was not published. Unless the message
+// is to blame, readiness tells for a while.
+func (c *Conn) notPublished(action string, err error) error {
+	classified := classify(action, err)
+	if fault.KindOf(classified) != fault.Invalid {
+		c.keepRefusal(err)
+	}
+	return classified
 }
 
 func isClosed(c <-chan struct{}) bool {

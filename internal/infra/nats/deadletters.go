@@ -103,7 +103,7 @@ func (l *DeadLetters) park(ctx context.Context, o original, reason string) error
 		}
 	}
 	if err := l.publish(ctx, msg); err != nil {
-		return classify(fmt.Sprintf("park message %d of %s", o.sequence, o.stream), err)
+		return l.conn.notPublished(fmt.Sprintf("park message %d of %s", o.sequence, o.stream), err)
 	}
 	return nil
 }

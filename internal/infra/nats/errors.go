@@ -32,6 +32,8 @@ func explain(err error) string {
 	case errors.Is(err, nats.ErrPermissionViolation):
 		_, reason, _ := strings.Cut(err.Error(), nats.ErrPermissionViolation.Error()+": ")
 		return "NATS refuses: " + reason + "."
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return "No stream takes the subject."
 	case errors.Is(err, nats.ErrNoResponders):
 		return "JetStream is not available."
 	default:

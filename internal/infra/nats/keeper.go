@@ -17,9 +17,9 @@ const (
 	// lookEvery is for how long something may be missing without anybody noticing,
 	// and the pause after an attempt that failed.
 	lookEvery = time.Second
-	// violationLasts is longer than the pause between two attempts at something
-	// that is not permitted.
-	violationLasts = 10 * time.Second
+	// refusalLasts is longer than the pause between two attempts at something that
+	// is refused.
+	refusalLasts = 10 * time.Second
 )
 
 // Keeper sees to it that a topology exists, also if somebody deletes a part of
@@ -85,8 +85,8 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// Ready returns nil when all of the topology exists and can be used. Its error is
-// Unavailable, with a message that says what is wrong.
+// Ready returns nil when all of the topology exists, and took what was published
+// of late. Its error is Unavailable, with a message that says what is wrong.
 func (k *Keeper) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -106,7 +106,7 @@ func (k *Keeper) Ready(ctx context.Context) error {
 	if len(missing) > 0 {
 		return fault.New(fault.Unavailable, "nats-incomplete", "JetStream has no "+strings.Join(missing, ", no ")+".")
 	}
-	if err := k.conn.violationSince(time.Now().Add(-violationLasts)); err != nil {
+	if err := k.conn.refusalSince(time.Now().Add(-refusalLasts)); err != nil {
 		return unavailable("use NATS", err)
 	}
 	return nil

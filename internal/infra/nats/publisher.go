@@ -61,7 +61,7 @@ func (p *Publisher) Publish(ctx context.Context, messages []messaging.Message) [
 			outcomes[i] = await(ctx, acks[i])
 		}
 		if outcomes[i] != nil {
-			outcomes[i] = classify("publish "+m.ID, outcomes[i])
+			outcomes[i] = p.conn.notPublished("publish "+m.ID, outcomes[i])
 		}
 	}
 	return outcomes
@@ -112,7 +112,7 @@ func (p *Publisher) PublishAtomically(ctx context.Context, messages []messaging.
 	case rejected(err):
 		return fmt.Errorf("%w: %w", messaging.ErrBatchRejected, err)
 	default:
-		return classify("publish batch", whyFailed(ctx, err))
+		return p.conn.notPublished("publish batch", whyFailed(ctx, err))
 	}
 }
 
