@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/winaity/billing/internal/app/messaging"
@@ -64,6 +65,11 @@ func (s *Source) Next(ctx context.Context) (messaging.Delivery, error) {
 			return newDelivery(msg)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
+		case errors.Is(err, nats.ErrReconnectBufExceeded): // the loss is about to be reported
+			select {
+			case <-lost:
+			case <-ctx.Done():
+			}
 		case !isClosed(lost):
 			return nil, unavailable("get a delivery", err)
 		}

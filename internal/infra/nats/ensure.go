@@ -29,6 +29,12 @@ var oldestServer = [2]int{2, 12}
 // without loss is a Conflict, after which it goes on with the rest; any other
 // failure is Unavailable. Any number of instances may run it at once.
 func (c *Conn) Ensure(ctx context.Context, t Topology) error {
+	_, err := c.ensure(ctx, t)
+	return err
+}
+
+// ensure returns what it created.
+func (c *Conn) ensure(ctx context.Context, t Topology) (created []string, err error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
@@ -36,40 +42,42 @@ func (c *Conn) Ensure(ctx context.Context, t Topology) error {
 	defer done()
 	version := c.nc.ConnectedServerVersion()
 	if version == "" { // not connected, whether or not that was reported yet
-		return unavailable("ensure topology", errDisconnected)
+		return nil, unavailable("ensure topology", errDisconnected)
 	}
 	if err := checkVersion(version); err != nil {
-		return err
+		return nil, err
 	}
-	var failed error // the first
-	ensure := func(what string, do func() error) {
-		if failed != nil && fault.KindOf(failed) != fault.Conflict {
+	ensure := func(what string, do func() (isNew bool, err error)) {
+		if err != nil && fault.KindOf(err) != fault.Conflict {
 			return // whatever that was, the rest would have it too
 		}
-		if err := repeat(do); err != nil && failed == nil {
-			failed = ensureError("ensure "+what, c.whyRefused(start, whyFailed(ctx, err)))
+		isNew, failure := repeat(do)
+		if isNew {
+			created = append(created, what)
+		}
+		if failure != nil && err == nil {
+			err = ensureError("ensure "+what, c.whyRefused(start, whyFailed(ctx, failure)))
 		}
 	}
 	for _, s := range t.Streams {
-		ensure("stream "+s.Name, func() error { return c.ensureStream(ctx, s) })
+		ensure("stream "+s.Name, func() (bool, error) { return c.ensureStream(ctx, s) })
 	}
 	for _, s := range t.Consumers {
-		ensure("consumer "+s.Durable, func() error { return c.ensureConsumer(ctx, s) })
+		ensure("consumer "+s.Durable, func() (bool, error) { return c.ensureConsumer(ctx, s) })
 	}
-	return failed
+	return created, err
 }
 
 // errOvertaken says that another instance was faster.
 var errOvertaken = errors.New("another instance changes the same")
 
-func repeat(ensure func() error) error {
-	var err error
+func repeat(ensure func() (bool, error)) (isNew bool, err error) {
 	for range ensureAttempts {
-		if err = ensure(); !errors.Is(err, errOvertaken) {
+		if isNew, err = ensure(); !errors.Is(err, errOvertaken) {
 			break
 		}
 	}
-	return err
+	return isNew, err
 }
 
 func ensureError(action string, err error) error {
@@ -82,29 +90,30 @@ func ensureError(action string, err error) error {
 	return unavailable(action, err) // whatever it is, somebody can mend it on the server
 }
 
-func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) (isNew bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	stream, err := c.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return c.createStream(ctx, want)
+		err = c.createStream(ctx, want)
+		return err == nil, err
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	have := stream.CachedInfo().Config
 	changes, err := reconcile("stream", want.Name, streamSettings(&have, want))
 	if err != nil || len(changes) == 0 {
-		return err
+		return false, err
 	}
 	if _, err := c.js.UpdateStream(ctx, have); err != nil {
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return errOvertaken
+			return false, errOvertaken
 		}
-		return fmt.Errorf("update %s: %w", strings.Join(changes, ", "), err)
+		return false, fmt.Errorf("update %s: %w", strings.Join(changes, ", "), err)
 	}
 	c.log.InfoContext(ctx, "stream updated", "stream", want.Name, "changes", changes)
-	return nil
+	return false, nil
 }
 
 func (c *Conn) createStream(ctx context.Context, want jetstream.StreamConfig) error {
@@ -123,40 +132,40 @@ func (c *Conn) createStream(ctx context.Context, want jetstream.StreamConfig) er
 	return nil
 }
 
-func (c *Conn) ensureConsumer(ctx context.Context, want Consumer) error {
+func (c *Conn) ensureConsumer(ctx context.Context, want Consumer) (isNew bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	consumer, err := c.js.Consumer(ctx, want.Stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		_, err := c.js.CreateConsumer(ctx, want.Stream, want.ConsumerConfig)
 		if errors.Is(err, jetstream.ErrConsumerExists) {
-			return errOvertaken
+			return false, errOvertaken
 		}
 		if err == nil {
 			c.log.InfoContext(ctx, "consumer created", "stream", want.Stream, "consumer", want.Durable)
 		}
-		return err
+		return err == nil, err
 	}
 	if errors.Is(err, jetstream.ErrNotPullConsumer) {
-		return conflict(err, "Consumer %s of stream %s is a push consumer: delete it with \"nats consumer rm %s %s\" and it is created anew.",
+		return false, conflict(err, "Consumer %s of stream %s is a push consumer: delete it with \"nats consumer rm %s %s\" and it is created anew.",
 			want.Durable, want.Stream, want.Stream, want.Durable)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	have := consumer.CachedInfo().Config
 	changes, err := reconcile("consumer", want.Stream+" "+want.Durable, consumerSettings(&have, want.ConsumerConfig))
 	if err != nil || len(changes) == 0 {
-		return err
+		return false, err
 	}
 	if _, err := c.js.UpdateConsumer(ctx, want.Stream, have); err != nil {
 		if errors.Is(err, jetstream.ErrConsumerDoesNotExist) {
-			return errOvertaken
+			return false, errOvertaken
 		}
-		return fmt.Errorf("update %s: %w", strings.Join(changes, ", "), err)
+		return false, fmt.Errorf("update %s: %w", strings.Join(changes, ", "), err)
 	}
 	c.log.InfoContext(ctx, "consumer updated", "stream", want.Stream, "consumer", want.Durable, "changes", changes)
-	return nil
+	return false, nil
 }
 
 // checkVersion returns a Conflict if the server is older than what the service

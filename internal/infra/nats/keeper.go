@@ -31,6 +31,7 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	failure error // of the latest attempt to ensure the topology
+	existed bool  // all of the topology, once
 }
 
 // NewKeeper returns a Keeper of t. Run calls onKept each time it has made or
@@ -39,12 +40,15 @@ func NewKeeper(conn *Conn, t Topology, onKept func()) *Keeper {
 	return &Keeper{conn: conn, topology: t, onKept: onKept}
 }
 
-// Ensure is that of Conn.
+// Ensure is that of Conn. What it has to make once more is told.
 func (k *Keeper) Ensure(ctx context.Context) error {
-	err := k.conn.Ensure(ctx, k.topology)
+	created, err := k.conn.ensure(ctx, k.topology)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.failure = err
+	if k.existed && len(created) > 0 {
+		k.conn.log.WarnContext(ctx, "JetStream had lost what the service needs, which is made anew: what was in a lost stream can be published again by \"outbox republish\", as far as the outbox still has it", "created", created)
+	}
+	k.failure, k.existed = err, k.existed || err == nil
 	return err
 }
 
@@ -67,10 +71,7 @@ func (k *Keeper) Run(ctx context.Context) {
 				k.onKept()
 			}
 		}
-		switch {
-		case err == nil && len(missing) > 0:
-			k.conn.log.WarnContext(ctx, "JetStream had lost what the service needs, which is made anew: what was in a lost stream can be published again by \"outbox republish\", as far as the outbox still has it", "missing", missing)
-		case err != nil && err.Error() != told && ctx.Err() == nil: // one line for as long as it is the same
+		if err != nil && err.Error() != told && ctx.Err() == nil { // one line for as long as it is the same
 			level := slog.LevelWarn
 			if fault.KindOf(err) == fault.Conflict {
 				level = slog.LevelError

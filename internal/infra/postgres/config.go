@@ -182,8 +182,9 @@ const beginKey = "begin"
 // it waits for, and for how long.
 func (c *Config) migrationSettings() string {
 	return "SELECT set_config('search_path', " + quote(c.rare["search_path"]) + ", false), " +
-		"set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_read_only', 'off', false), " +
-		"set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false)"
+		"set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_read_only', 'off', false); " +
+		"SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', " +
+		"'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')" // the last is of PostgreSQL 17
 }
 
 // quote makes a string literal, whatever standard_conforming_strings is.

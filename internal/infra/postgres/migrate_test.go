@@ -46,10 +46,29 @@ func TestNewerDatabaseIsRefused(t *testing.T) {
 	}
 }
 
+// What a role has for timeouts may be below what a migration takes.
+func TestMigrationHasNoTimeouts(t *testing.T) {
+	database := devstack.DatabaseForTest(t, nil)
+	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
+		database += "&" + name + "=9s"
+	}
+	config, _ := open(t, database)
+	migrations := fstest.MapFS{"00001_timeouts.sql": {Data: []byte(`-- +goose Up
+-- +goose StatementBegin
+DO $$ DECLARE timeouts text; BEGIN
+	SELECT string_agg(name, ', ') INTO timeouts FROM pg_settings WHERE setting = '9000';
+	IF timeouts IS NOT NULL THEN RAISE 'in force: %', timeouts; END IF;
+END $$;
+-- +goose StatementEnd
+`)}}
+	_, err := postgres.Migrate(t.Context(), config, migrations)
+	must(t, err)
+}
+
 // The settings of autovacuum are changed while the service works.
 func TestAutovacuumSettingsWaitForNoTransaction(t *testing.T) {
-	url := devstack.DatabaseForTest(t, nil)
-	config, _ := open(t, url)
+	database := devstack.DatabaseForTest(t, nil)
+	config, _ := open(t, database)
 	migrations := fstest.MapFS{}
 	add := func(name string) {
 		content, err := fs.ReadFile(sql.Migrations(), name)
@@ -60,7 +79,7 @@ func TestAutovacuumSettingsWaitForNoTransaction(t *testing.T) {
 	add("00002_invoices.sql")
 	_, err := postgres.Migrate(t.Context(), config, migrations)
 	must(t, err)
-	pool, err := pgxpool.New(t.Context(), url)
+	pool, err := pgxpool.New(t.Context(), database)
 	must(t, err)
 	t.Cleanup(pool.Close)
 	writer, err := pool.Begin(t.Context())
