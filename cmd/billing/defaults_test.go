@@ -33,8 +33,8 @@ var hostile = []string{
 	"standard_conforming_strings = off",
 	"statement_timeout = '100ms'",
 	"synchronous_commit = off",
-	"transform_null_equals = on",
 	"timezone = 'America/Los_Angeles'",
+	"transform_null_equals = on",
 }
 
 // What a database has for defaults does not change what the service does.

@@ -85,13 +85,8 @@ func TestConflictEndsNoRunningService(t *testing.T) {
 	s := newStack(t)
 	i := s.serve(nil)
 	i.works()
-	stream, err := s.js.Stream(s.Context(), natsbus.EventsStream)
-	s.must(err)
-	without := stream.CachedInfo().Config
-	without.Subjects = []string{"billing.none"} // which the service leaves alone
-	_, err = s.js.UpdateStream(s.Context(), without)
-	s.must(err)
-	_, err = s.js.CreateStream(s.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.invoice.*"}})
+	s.editStream(func(c *jetstream.StreamConfig) { c.Subjects = []string{"billing.none"} }) // which the service leaves alone
+	_, err := s.js.CreateStream(s.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"billing.invoice.*"}})
 	s.must(err)
 	s.must(s.js.DeleteStream(s.Context(), natsbus.EventsStream))
 	s.eventually("the log says what to do", func() bool { return strings.Contains(i.log.String(), "nats stream ls") })
@@ -102,6 +97,19 @@ func TestConflictEndsNoRunningService(t *testing.T) {
 	i.readiness("ok")
 	i.awaitReceipt(id)
 	i.works()
+}
+
+// editStream changes the settings of the events' stream, as an operator may, and
+// returns what they were.
+func (s *stack) editStream(edit func(*jetstream.StreamConfig)) jetstream.StreamConfig {
+	s.Helper()
+	stream, err := s.js.Stream(s.Context(), natsbus.EventsStream)
+	s.must(err)
+	edited := stream.CachedInfo().Config
+	edit(&edited)
+	_, err = s.js.UpdateStream(s.Context(), edited)
+	s.must(err)
+	return stream.CachedInfo().Config
 }
 
 // limitedNATS replaces the server by one with settings of its own. configure
@@ -214,20 +222,13 @@ func TestStreamThatTakesNothing(t *testing.T) {
 			i := s.serve(nil)
 			i.works()
 			i.readiness("ok")
-			stream, err := s.js.Stream(t.Context(), natsbus.EventsStream)
-			s.must(err)
-			good := stream.CachedInfo().Config
-			edited := good
-			edit(&edited)
-			_, err = s.js.UpdateStream(t.Context(), edited)
-			s.must(err)
+			good := s.editStream(edit)
 			id := i.issuePaid()
 			i.readiness("degraded")
 			if body := i.expect(http.StatusOK, http.MethodGet, "/readyz", "").body; !strings.Contains(string(body), `"`+reason+`"`) {
 				t.Errorf("%s", body)
 			}
-			_, err = s.js.UpdateStream(t.Context(), good)
-			s.must(err)
+			s.editStream(func(c *jetstream.StreamConfig) { *c = good })
 			i.awaitReceipt(id)
 			i.readiness("ok")
 			i.works()

@@ -173,11 +173,13 @@ func (c *Conn) whyRefused(start time.Time, err error) error {
 	return err
 }
 
-// notPublished is classify for a message that was not published. Unless the message
-// is to blame, readiness tells for a while.
+// notPublished is classify for a message that was not published. If the server
+// refuses all like it, readiness tells for a while. No answer is no refusal: the
+// caller may have given up, or the connection be lost.
 func (c *Conn) notPublished(action string, err error) error {
 	classified := classify(action, err)
-	if fault.KindOf(classified) != fault.Invalid {
+	_, answered := errors.AsType[*jetstream.APIError](err)
+	if (answered || errors.Is(err, jetstream.ErrNoStreamResponse)) && fault.KindOf(classified) != fault.Invalid {
 		c.keepRefusal(err)
 	}
 	return classified

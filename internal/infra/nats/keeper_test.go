@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/devstack"
 	"github.com/winaity/billing/internal/domain/fault"
 )
@@ -162,6 +164,41 @@ func TestKeeperOutlastsAConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "all is well", keeper.Ready)
+}
+
+// Readiness tells what the server refuses to take, and nothing that is not its
+// fault.
+func TestReadyOfWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(`jetstream: enabled, authorization: {users: [{user: u, password: p, permissions: {publish: {deny: "`+otherSubject+`"}}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conn := connect(t, strings.Replace(devstack.ConfiguredNATSForTest(t, file).URL(), "nats://", "nats://u:p@", 1))
+	keeper := NewKeeper(conn, BillingTopology(settings), func() {})
+	if err := keeper.Ensure(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := NewPublisher(conn, 200*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(ctx context.Context, subject string) {
+		t.Helper()
+		if outcomes := publisher.Publish(ctx, []messaging.Message{{ID: subject, Subject: subject, Payload: []byte("{}")}}); outcomes[0] == nil {
+			t.Errorf("%s was published", subject)
+		}
+	}
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	publish(gaveUp, handledSubject)
+	if err := keeper.Ready(timeout(t)); err != nil {
+		t.Errorf("a caller that gave up: %v", err)
+	}
+	publish(t.Context(), otherSubject)
+	if err := keeper.Ready(timeout(t)); err == nil || !strings.Contains(err.Error(), `Permissions Violation for Publish to "`+otherSubject+`"`) {
+		t.Errorf("no right to publish: %v", err)
+	}
 }
 
 // What the server does not permit it says, with its reason, and mends itself when
