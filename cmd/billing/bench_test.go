@@ -191,7 +191,7 @@ func BenchmarkCommitToStream(b *testing.B) {
 	for _, mode := range syncModes {
 		b.Run(mode.name, func(b *testing.B) {
 			r := newRelayBench(b, mode.always)
-			store := postgres.NewStore(r.db, r.wake)
+			store := postgres.NewStore(postgres.StoreOptions{DB: r.db, Alone: r.db, Groups: groups, Appended: r.wake})
 			latencies := &latencyObserver{acked: map[string]time.Time{}}
 			ctx, cancel := context.WithCancel(b.Context())
 			var running sync.WaitGroup
@@ -208,7 +208,7 @@ func BenchmarkCommitToStream(b *testing.B) {
 					for n := range work {
 						id := fmt.Sprintf("inv_%d", n)
 						r.must(store.Atomically(b.Context(), func(tx invoicing.Tx) error {
-							number, err := tx.NextNumber(b.Context(), invoice.Series)
+							number, err := tx.NextNumber(invoice.Series)
 							if err != nil {
 								return err
 							}
@@ -216,7 +216,7 @@ func BenchmarkCommitToStream(b *testing.B) {
 							if err != nil {
 								return err
 							}
-							return tx.SaveInvoice(b.Context(), i)
+							return tx.SaveInvoice(i)
 						}))
 						at := time.Now()
 						mu.Lock()

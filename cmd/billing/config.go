@@ -29,6 +29,8 @@ type config struct {
 	LogFormat string // json or text
 	Console   console.Mode
 
+	GroupCommit bool // transactions that wait for each other share one
+
 	OutboxPollInterval time.Duration
 	OutboxBatchSize    int
 	OutboxRetention    time.Duration
@@ -63,6 +65,8 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 		LogFormat: e.oneOf("BILLING_LOG_FORMAT", "json", "text"),
 		Console:   console.Mode(e.oneOf("BILLING_CONSOLE", string(console.Off), string(console.Read), string(console.Demo))),
 
+		GroupCommit: e.oneOf("BILLING_GROUP_COMMIT", "on", "off") == "on",
+
 		OutboxPollInterval: e.duration("BILLING_OUTBOX_POLL_INTERVAL", 5*time.Second, 10*time.Millisecond, time.Hour),
 		OutboxBatchSize:    e.number("BILLING_OUTBOX_BATCH_SIZE", 500, messaging.MaxBatch),
 		OutboxRetention:    e.duration("BILLING_OUTBOX_RETENTION", 7*24*time.Hour, time.Minute, 10*365*24*time.Hour),
@@ -94,6 +98,7 @@ func (c config) LogValue() slog.Value {
 		slog.String("redis", c.Redis.String()),
 		slog.String("http", c.HTTPAddr),
 		slog.String("console", string(c.Console)),
+		slog.Bool("groupCommit", c.GroupCommit),
 		slog.Duration("outboxPollInterval", c.OutboxPollInterval),
 		slog.Int("outboxBatchSize", c.OutboxBatchSize),
 		slog.Int("streamReplicas", c.StreamReplicas),

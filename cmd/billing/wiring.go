@@ -18,6 +18,7 @@ import (
 	"github.com/winaity/billing/internal/infra/metrics"
 	natsbus "github.com/winaity/billing/internal/infra/nats"
 	"github.com/winaity/billing/internal/infra/postgres"
+	"github.com/winaity/billing/internal/infra/postgres/groupcommit"
 	redisstore "github.com/winaity/billing/internal/infra/redis"
 	"github.com/winaity/billing/internal/infra/tracing"
 	"github.com/winaity/billing/sql"
@@ -40,12 +41,18 @@ const (
 )
 
 // The shares of the database's connections, in percent, of those who may wait for
-// a lock or come in crowds. The rest is for the relay, probes and metrics.
+// a lock or come in crowds. The rest is for groups, the relay, probes and metrics.
 const (
+	readsShare   = 20
+	waitingShare = 25 // what waits for a lock, by itself
+	// Without groups, all may wait for locks.
 	commandsShare = 45
 	effectsShare  = 20
-	readsShare    = 20
 )
+
+// groups is how many transactions share one, for commands as for effects. Two of
+// them work side by side: while one is being committed, the other is prepared.
+var groups = groupcommit.Size{Groups: 2, Members: 128}
 
 var dedupKeys = map[string]messaging.DedupKey{
 	"event-id":    messaging.ByEventID,
@@ -138,7 +145,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 		{Name: "redis", Probe: func(ctx context.Context) error { return redisstore.Ready(ctx, cache, claimsPrefix) }},
 	}
 
-	observer := metrics.New(metrics.Labels{Commands: invoicing.CommandNames, Outcomes: invoicing.CommandOutcomes, Subjects: subjects})
+	observer := metrics.New(metrics.Labels{Commands: invoicing.CommandNames, Outcomes: idempotency.CommandOutcomes, Subjects: subjects})
 	observer.WatchBacklog(outbox.Backlog)
 	observer.WatchLag(bus.Lag)
 	observer.WatchDeadLetters(letters.Waiting)
@@ -148,10 +155,16 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 		observer.WatchDependency(check.Name, check.Probe)
 	}
 
+	commands := postgres.StoreOptions{DB: db, Alone: db.Share(waitingShare), Groups: groups, Appended: wake}
+	effects := commands
+	if !c.GroupCommit {
+		commands.Alone, commands.Groups = db.Share(commandsShare), groupcommit.Size{}
+		effects.Alone, effects.Groups = db.Share(effectsShare), groupcommit.Size{}
+	}
 	reader, identity := postgres.NewReader(db.Share(readsShare)), postgres.NewIdentity(db)
 	p := ports{
-		commands:  postgres.NewStore(db.Share(commandsShare), wake),
-		effects:   postgres.NewStore(db.Share(effectsShare), wake),
+		commands:  postgres.NewStore(commands),
+		effects:   postgres.NewStore(effects),
 		reader:    reader,
 		outbox:    outbox,
 		publisher: publisher,
@@ -215,9 +228,8 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	s.checkSchema = func(ctx context.Context) error { return db.CheckSchema(ctx, sql.Migrations()) }
 	s.ensureTopology = keeper.Ensure
 	s.api = httpapi.New(httpapi.Options{
-		Commands:       invoicing.NewCommands(p.commands, time.Now, observer.Command),
+		Guard:          idempotency.NewGuard(p.commands, p.answers, 2*requestTimeout, observer, log),
 		Queries:        queries,
-		Guard:          idempotency.NewGuard(p.answers, 2*requestTimeout, messaging.NewToken, observer, log),
 		Checks:         checks,
 		Draining:       s.draining.Load,
 		Metrics:        observer.Handler(),

@@ -81,7 +81,7 @@ func newPoison(ctx context.Context, kind string) (messaging.Message, error) {
 		return messaging.Message{ID: messaging.NewID("evt_"), Subject: invoice.TypePaid, Payload: []byte("this is no event")}, nil
 	case "unknown-invoice": // it may be there next time: retried, then parked
 		now := time.Now()
-		return messaging.Seal(ctx, event.Event{
+		return messaging.Seal(messaging.TraceFrom(ctx), event.Event{
 			Type:          invoice.TypePaid,
 			AggregateType: invoice.AggregateType,
 			AggregateID:   messaging.NewID("inv_"),

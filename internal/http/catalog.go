@@ -7,6 +7,7 @@ import (
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/domain/fault"
 	"github.com/winaity/billing/internal/domain/invoice"
+	"github.com/winaity/billing/internal/domain/version"
 )
 
 // catalog has every problem of the API by its code. A code, once published,
@@ -67,7 +68,7 @@ var catalog = map[string]problemType{
 		Cause:  "The status of the invoice, in currentStatus, does not allow the command: only an issued invoice can be paid or cancelled, and it is paid with one reference.",
 		Remedy: "Read the invoice and decide again. The same request will not succeed.",
 	},
-	invoicing.CodeVersionMismatch: {
+	version.CodeMismatch: {
 		Status: http.StatusPreconditionFailed,
 		Title:  "Version mismatch",
 		Cause:  "The invoice has changed since the version that If-Match or If-None-Match speaks of.",

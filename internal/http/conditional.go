@@ -2,65 +2,39 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/winaity/billing/internal/domain/version"
 )
 
-// conditions are what the request asks of the resource's present version
-// (RFC 9110, section 13). The zero conditions ask nothing.
-type conditions struct {
-	ifMatch     *tagList
-	ifNoneMatch *tagList
-}
-
-// conditionsOf reads If-Match and If-None-Match.
-func conditionsOf(h http.Header) (conditions, error) {
-	ifMatch, err := parseTags(h, "If-Match")
+// conditionsOf reads If-Match and If-None-Match: what the request asks of the
+// resource's present version (RFC 9110, section 13).
+func conditionsOf(h http.Header) (version.Precondition, error) {
+	match, err := parseTags(h, "If-Match")
 	if err != nil {
-		return conditions{}, err
+		return version.Precondition{}, err
 	}
-	ifNoneMatch, err := parseTags(h, "If-None-Match")
-	return conditions{ifMatch, ifNoneMatch}, err
-}
-
-// hold reports whether a command may go on.
-func (c conditions) hold(version int) bool { return c.matched(version) && !c.unchanged(version) }
-
-// matched is false if the request wants another version: If-Match compares
-// strongly, so that a weak tag never matches.
-func (c conditions) matched(version int) bool {
-	return c.ifMatch == nil || c.ifMatch.any || slices.Contains(c.ifMatch.tags, etag(version))
-}
-
-// unchanged is true if the client has the version: If-None-Match compares
-// weakly.
-func (c conditions) unchanged(version int) bool {
-	return c.ifNoneMatch != nil && (c.ifNoneMatch.any || slices.ContainsFunc(c.ifNoneMatch.tags, func(tag string) bool {
-		return strings.TrimPrefix(tag, "W/") == etag(version)
-	}))
+	noneMatch, err := parseTags(h, "If-None-Match")
+	return version.Precondition{In: match, NotIn: noneMatch}, err
 }
 
 // etag returns the entity tag of a version.
-func etag(version int) string { return `"` + strconv.Itoa(version) + `"` }
+func etag(v int) string { return `"` + strconv.Itoa(v) + `"` }
 
-// tagList is the value of If-Match or If-None-Match.
-type tagList struct {
-	any  bool     // the value is *
-	tags []string // as they were written, with quotes
-}
-
-// parseTags returns nil if there is no such header.
-func parseTags(h http.Header, name string) (*tagList, error) {
+// parseTags returns the versions whose entity tags are listed; nil if there is no
+// such header. If-Match compares strongly, so that a weak tag never matches;
+// If-None-Match compares weakly.
+func parseTags(h http.Header, name string) (*version.Set, error) {
 	values := h.Values(name)
 	if len(values) == 0 {
 		return nil, nil
 	}
 	rest := strings.Join(values, ",")
 	if strings.Trim(rest, " \t") == "*" {
-		return &tagList{any: true}, nil
+		return &version.Set{All: true}, nil
 	}
-	list := &tagList{}
+	versions, tags := &version.Set{}, 0
 	for {
 		// Empty elements are allowed to be there, and mean nothing.
 		rest = strings.TrimLeft(rest, ", \t")
@@ -71,13 +45,19 @@ func parseTags(h http.Header, name string) (*tagList, error) {
 		if !ok {
 			return nil, brokenTags(name)
 		}
-		list.tags = append(list.tags, tag)
+		if name == "If-None-Match" {
+			tag = strings.TrimPrefix(tag, "W/")
+		}
+		if v, err := strconv.Atoi(strings.Trim(tag, `"`)); err == nil && tag == etag(v) {
+			versions.Of = append(versions.Of, v)
+		}
+		tags++
 		rest = after
 	}
-	if len(list.tags) == 0 {
+	if tags == 0 {
 		return nil, brokenTags(name)
 	}
-	return list, nil
+	return versions, nil
 }
 
 // cutTag cuts the entity tag that s begins with, and which a comma or the end

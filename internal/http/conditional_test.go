@@ -27,19 +27,19 @@ func TestConditions(t *testing.T) {
 		{"\"\xe9\", \"2\"", true, true},
 	} {
 		got, err := conditionsOf(http.Header{"If-Match": {test.value}})
-		if err != nil || got.matched(2) != test.matched || got.hold(2) != test.matched {
-			t.Errorf("If-Match: %s: %v, %v", test.value, got.matched(2), err)
+		if err != nil || (got.Check(2) == nil) != test.matched {
+			t.Errorf("If-Match: %s: %v, %v", test.value, got.In, err)
 		}
 		got, err = conditionsOf(http.Header{"If-None-Match": {test.value}})
-		if err != nil || got.unchanged(2) != test.unchanged || got.hold(2) == test.unchanged {
-			t.Errorf("If-None-Match: %s: %v, %v", test.value, got.unchanged(2), err)
+		if err != nil || got.NotIn.Has(2) != test.unchanged || (got.Check(2) == nil) == test.unchanged {
+			t.Errorf("If-None-Match: %s: %v, %v", test.value, got.NotIn, err)
 		}
 	}
 	got, err := conditionsOf(http.Header{"If-Match": {`"1"`, `"2"`}})
-	if err != nil || !got.matched(2) {
+	if err != nil || got.Check(2) != nil {
 		t.Errorf("the lines of a list are one list: %v", err)
 	}
-	if none, err := conditionsOf(http.Header{}); err != nil || !none.hold(2) || none.unchanged(2) {
+	if none, err := conditionsOf(http.Header{}); err != nil || none.Check(2) != nil || none.NotIn.Has(2) {
 		t.Errorf("no conditions ask nothing: %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -14,15 +13,15 @@ import (
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/domain/invoice"
 	"github.com/winaity/billing/internal/domain/money"
+	"github.com/winaity/billing/internal/domain/version"
 )
 
 // invoices has the handlers of /v1/invoices. Each parses the request into the
 // types of the domain, which say what fits, and then asks the application.
 type invoices struct {
-	commands *invoicing.Commands
-	queries  *invoicing.Queries
-	guard    *idempotency.Guard
-	now      func() time.Time
+	guard   *idempotency.Guard[invoicing.Tx]
+	queries *invoicing.Queries
+	now     func() time.Time
 }
 
 // issue is POST /v1/invoices.
@@ -54,9 +53,7 @@ func (h *invoices) issue(w http.ResponseWriter, r *http.Request, raw []byte) err
 	if err := body.err(); err != nil {
 		return err
 	}
-	return h.run(w, r, key, func(ctx context.Context) (idempotency.Answer, error) {
-		return h.commands.Issue(ctx, cmd, invoicing.Reply{To: key, Render: created})
-	})
+	return h.run(w, r, key, cmd, created)
 }
 
 // pay is POST /v1/invoices/{id}/pay.
@@ -68,14 +65,12 @@ func (h *invoices) pay(w http.ResponseWriter, r *http.Request, raw []byte) error
 	cmd := invoicing.Pay{
 		InvoiceID: c.id,
 		Reference: optional(c.body, "paymentReference", text(invoice.ParsePaymentReference)),
-		Expect:    c.conditions.hold,
+		Expect:    c.expect,
 	}
 	if err := c.body.err(); err != nil {
 		return err
 	}
-	return h.run(w, r, c.key, func(ctx context.Context) (idempotency.Answer, error) {
-		return h.commands.Pay(ctx, cmd, invoicing.Reply{To: c.key, Render: changed})
-	})
+	return h.run(w, r, c.key, cmd, changed)
 }
 
 // cancel is POST /v1/invoices/{id}/cancel.
@@ -87,14 +82,12 @@ func (h *invoices) cancel(w http.ResponseWriter, r *http.Request, raw []byte) er
 	cmd := invoicing.Cancel{
 		InvoiceID: c.id,
 		Reason:    optional(c.body, "reason", text(invoice.ParseReason)),
-		Expect:    c.conditions.hold,
+		Expect:    c.expect,
 	}
 	if err := c.body.err(); err != nil {
 		return err
 	}
-	return h.run(w, r, c.key, func(ctx context.Context) (idempotency.Answer, error) {
-		return h.commands.Cancel(ctx, cmd, invoicing.Reply{To: c.key, Render: changed})
-	})
+	return h.run(w, r, c.key, cmd, changed)
 }
 
 // show is GET /v1/invoices/{id}.
@@ -111,12 +104,12 @@ func (h *invoices) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := invoicing.Precondition(conditions.matched).Check(view.Version); err != nil {
+	if err := (version.Precondition{In: conditions.In}).Check(view.Version); err != nil {
 		return err
 	}
 	w.Header().Set("ETag", etag(view.Version))
 	w.Header().Set("Cache-Control", "private, no-cache")
-	if conditions.unchanged(view.Version) {
+	if conditions.NotIn.Has(view.Version) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -158,8 +151,18 @@ func (h *invoices) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 // run runs a command, once for each key, and sends its answer.
-func (h *invoices) run(w http.ResponseWriter, r *http.Request, key idempotency.Request, command func(context.Context) (idempotency.Answer, error)) error {
-	answer, err := h.guard.Do(r.Context(), key, command)
+func (h *invoices) run(w http.ResponseWriter, r *http.Request, key idempotency.Request, cmd invoicing.Command, render func(invoicing.View) (idempotency.Answer, error)) error {
+	answer, err := h.guard.Do(r.Context(), idempotency.Command[invoicing.Tx]{
+		Name:    cmd.Name(),
+		Request: key,
+		Run: func(tx invoicing.Tx) (idempotency.Answer, error) {
+			view, err := cmd.Do(tx, h.now())
+			if err != nil {
+				return idempotency.Answer{}, err
+			}
+			return render(view)
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -172,10 +175,10 @@ func (h *invoices) run(w http.ResponseWriter, r *http.Request, key idempotency.R
 
 // change is what requests that change an invoice have in common.
 type change struct {
-	id         string
-	key        idempotency.Request
-	conditions conditions
-	body       *fields[json.RawMessage]
+	id     string
+	key    idempotency.Request
+	expect version.Precondition
+	body   *fields[json.RawMessage]
 }
 
 func readChange(w http.ResponseWriter, r *http.Request, raw []byte) (change, error) {
@@ -187,7 +190,7 @@ func readChange(w http.ResponseWriter, r *http.Request, raw []byte) (change, err
 	if err != nil {
 		return change{}, err
 	}
-	conditions, err := conditionsOf(r.Header)
+	expect, err := conditionsOf(r.Header)
 	if err != nil {
 		return change{}, err
 	}
@@ -195,7 +198,7 @@ func readChange(w http.ResponseWriter, r *http.Request, raw []byte) (change, err
 	if err != nil {
 		return change{}, err
 	}
-	return change{id, key, conditions, body}, nil
+	return change{id, key, expect, body}, nil
 }
 
 // pathID returns the id in the path, and notes it. One that cannot be an

@@ -37,9 +37,8 @@ var silent = slog.New(slog.DiscardHandler)
 // as far as the database, or that want it away. Each test puts what it needs.
 func newAPI(change func(*httpapi.Options)) http.Handler {
 	o := httpapi.Options{
-		Commands: invoicing.NewCommands(storeFunc(func(context.Context) error { return errAway }), time.Now, unobserved),
+		Guard:    newGuard(storeFunc(func(context.Context) error { return errAway })),
 		Queries:  invoicing.NewQueries(readerFunc(func(context.Context) error { return errAway })),
-		Guard:    idempotency.NewGuard(noCache{}, time.Minute, func() string { return messaging.NewID("") }, noObserver{}, silent),
 		Checks:   []httpapi.Check{{Name: "postgres", Required: true, Probe: up}},
 		Draining: func() bool { return false },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -74,7 +73,7 @@ func newAPIOnPostgres(t *testing.T, change func(*httpapi.Options)) http.Handler 
 	}
 	t.Cleanup(db.Close)
 	return newAPI(func(o *httpapi.Options) {
-		o.Commands = invoicing.NewCommands(postgres.NewStore(db, messaging.NewSignal()), time.Now, unobserved)
+		o.Guard = newGuard(postgres.NewStore(postgres.StoreOptions{DB: db, Alone: db, Appended: messaging.NewSignal()}))
 		o.Queries = invoicing.NewQueries(postgres.NewReader(db))
 		if change != nil {
 			change(o)
@@ -100,10 +99,14 @@ func (f readerFunc) List(ctx context.Context, _ invoicing.Filter, _ *invoicing.P
 	return nil, f(ctx)
 }
 
-func unobserved(string, string) {}
+// newGuard returns a guard without its fast path.
+func newGuard(store invoicing.Store) *idempotency.Guard[invoicing.Tx] {
+	return idempotency.NewGuard(store, noCache{}, time.Minute, noObserver{}, silent)
+}
 
 type noObserver struct{}
 
+func (noObserver) Command(string, string)    {}
 func (noObserver) Keyed(idempotency.Outcome) {}
 func (noObserver) CacheFailed()              {}
 

@@ -111,7 +111,7 @@ func TestRequestTimeoutIsUnavailable(t *testing.T) {
 		}
 		api := newAPI(func(o *httpapi.Options) {
 			o.RequestTimeout = 5 * time.Second
-			o.Commands = invoicing.NewCommands(storeFunc(hangs), time.Now, unobserved)
+			o.Guard = newGuard(storeFunc(hangs))
 			o.Queries = invoicing.NewQueries(readerFunc(hangs))
 		})
 		for _, res := range []response{

@@ -18,9 +18,8 @@ import (
 // Options are the parts that the API is made of; all are required but Checks,
 // Console and Trace.
 type Options struct {
-	Commands *invoicing.Commands
-	Queries  *invoicing.Queries
-	Guard    *idempotency.Guard
+	Guard   *idempotency.Guard[invoicing.Tx] // runs the commands
+	Queries *invoicing.Queries
 
 	Checks   []Check          // what readiness depends on
 	Draining func() bool      // whether the service is shutting down: no longer ready
@@ -43,7 +42,7 @@ const openPerPlace = 16
 
 // New returns the whole API.
 func New(o Options) http.Handler {
-	invoices := &invoices{o.Commands, o.Queries, o.Guard, o.Now}
+	invoices := &invoices{o.Guard, o.Queries, o.Now}
 
 	r := chi.NewRouter()
 	r.Use(report(o.Log, o.Observe, o.Trace), rescue, middleware.GetHead)

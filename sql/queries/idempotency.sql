@@ -1,15 +1,19 @@
--- name: LockIdempotencyKey :one
-SELECT pg_try_advisory_xact_lock(hashtextextended(sqlc.arg('key')::text, 0))::boolean AS locked;
+-- name: TryKeys :batchmany
+-- What another transaction answers is told, and not waited for.
+SELECT k.key::text AS key, pg_try_advisory_xact_lock(hashtextextended(k.key, 0))::boolean AS locked
+FROM unnest(sqlc.arg('keys')::text[]) AS k(key);
 
--- name: RecallAnswer :one
+-- name: RecallAnswers :batchmany
 -- A statement of its own: its snapshot must be taken after the lock.
-SELECT fingerprint, status, header, body
+SELECT key, fingerprint, status, header, body
 FROM idempotency_keys
-WHERE key = $1;
+WHERE key = ANY (sqlc.arg('keys')::text[])
+ORDER BY key;
 
--- name: KeepAnswer :exec
+-- name: KeepAnswers :batchexec
 INSERT INTO idempotency_keys (key, fingerprint, status, header, body)
-VALUES ($1, $2, $3, $4, $5);
+SELECT unnest(sqlc.arg('keys')::text[]), unnest(sqlc.arg('fingerprints')::text[]), unnest(sqlc.arg('statuses')::integer[]),
+       unnest(sqlc.arg('headers')::text[])::json, unnest(sqlc.arg('bodies')::bytea[]);
 
 -- name: PurgeAnswers :execrows
 -- = ANY and not IN, for which the planner may prefer to read the whole table.

@@ -1,8 +1,22 @@
--- name: Receive :execrows
--- While another transaction inserts the same row, this waits for its end.
+-- name: TryMessages :batchmany
+-- What another transaction handles is told, and not waited for.
+SELECT m.key::text AS key, pg_try_advisory_xact_lock(hashtextextended(m.key, 1))::boolean AS locked
+FROM unnest(sqlc.arg('keys')::text[]) AS m(key);
+
+-- name: AwaitMessages :batchexec
+SELECT pg_advisory_xact_lock(hashtextextended(m.key, 1)) FROM unnest(sqlc.arg('keys')::text[]) AS m(key);
+
+-- name: ReceivedMessages :batchmany
+-- A statement of its own: its snapshot must be taken after the lock.
+SELECT i.handler, i.message_id FROM inbox AS i
+JOIN (SELECT unnest(sqlc.arg('handlers')::text[]) AS handler,
+             unnest(sqlc.arg('message_ids')::text[]) AS message_id) AS asked
+  ON i.handler = asked.handler AND i.message_id = asked.message_id
+ORDER BY i.handler, i.message_id;
+
+-- name: RecordMessages :batchexec
 INSERT INTO inbox (handler, message_id)
-VALUES ($1, $2)
-ON CONFLICT DO NOTHING;
+SELECT unnest(sqlc.arg('handlers')::text[]), unnest(sqlc.arg('message_ids')::text[]);
 
 -- name: PurgeInbox :execrows
 -- By place, which no row of this table changes: by key, the planner may prefer to

@@ -1,14 +1,34 @@
--- name: InsertInvoice :exec
-INSERT INTO invoices (id, number, customer_id, amount, currency, status, due_date, issued_at, version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+-- name: InsertInvoices :batchexec
+-- What has no value is the zero value of its type here.
+INSERT INTO invoices (id, number, customer_id, amount, currency, due_date, issued_at,
+                      status, paid_at, payment_reference, cancelled_at, cancellation_reason, version)
+SELECT unnest(sqlc.arg('ids')::text[]), unnest(sqlc.arg('numbers')::text[]), unnest(sqlc.arg('customer_ids')::text[]),
+       unnest(sqlc.arg('amounts')::bigint[]), unnest(sqlc.arg('currencies')::text[]),
+       unnest(sqlc.arg('due_dates')::date[]), unnest(sqlc.arg('issued_at')::timestamptz[]),
+       unnest(sqlc.arg('statuses')::text[]),
+       nullif(unnest(sqlc.arg('paid_at')::timestamptz[]), '0001-01-01 00:00:00Z'), nullif(unnest(sqlc.arg('payment_references')::text[]), ''),
+       nullif(unnest(sqlc.arg('cancelled_at')::timestamptz[]), '0001-01-01 00:00:00Z'), nullif(unnest(sqlc.arg('cancellation_reasons')::text[]), ''),
+       unnest(sqlc.arg('versions')::integer[]);
 
--- name: LockInvoice :one
-SELECT * FROM invoices WHERE id = $1 FOR NO KEY UPDATE;
+-- name: LockInvoices :batchmany
+SELECT * FROM invoices WHERE id = ANY (sqlc.arg('ids')::text[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: UpdateInvoice :execrows
-UPDATE invoices
-SET status = $2, paid_at = $3, payment_reference = $4, cancelled_at = $5, cancellation_reason = $6, version = $7
-WHERE id = $1 AND version = sqlc.arg('saved_version');
+-- name: LockFreeInvoices :batchmany
+-- Those that no other transaction has locked.
+SELECT * FROM invoices WHERE id = ANY (sqlc.arg('ids')::text[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: UpdateInvoices :batchexec
+-- They are locked. What has no value is the zero value of its type here.
+UPDATE invoices AS i
+SET status = new.status, paid_at = nullif(new.paid_at, '0001-01-01 00:00:00Z'), payment_reference = nullif(new.payment_reference, ''),
+    cancelled_at = nullif(new.cancelled_at, '0001-01-01 00:00:00Z'), cancellation_reason = nullif(new.cancellation_reason, ''),
+    version = new.version
+FROM (SELECT unnest(sqlc.arg('ids')::text[]) AS id, unnest(sqlc.arg('statuses')::text[]) AS status,
+             unnest(sqlc.arg('paid_at')::timestamptz[]) AS paid_at, unnest(sqlc.arg('payment_references')::text[]) AS payment_reference,
+             unnest(sqlc.arg('cancelled_at')::timestamptz[]) AS cancelled_at,
+             unnest(sqlc.arg('cancellation_reasons')::text[]) AS cancellation_reason,
+             unnest(sqlc.arg('versions')::integer[]) AS version) AS new
+WHERE i.id = new.id;
 
 -- name: GetInvoice :one
 SELECT * FROM invoices WHERE id = $1;

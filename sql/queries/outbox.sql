@@ -1,6 +1,9 @@
--- name: AppendToOutbox :exec
+-- name: AppendToOutbox :batchexec
+-- In the given order. What is empty is NULL.
 INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, traceparent)
-VALUES ($1, $2, $3, $4, $5, sqlc.narg('traceparent'));
+SELECT unnest(sqlc.arg('ids')::text[]), unnest(sqlc.arg('aggregate_types')::text[]), unnest(sqlc.arg('aggregate_ids')::text[]),
+       unnest(sqlc.arg('types')::text[]), unnest(sqlc.arg('payloads')::text[])::json,
+       nullif(unnest(sqlc.arg('traceparents')::text[]), '');
 
 -- name: LockOutbox :one
 -- The settings end with the transaction. Losing a mark in a crash costs a

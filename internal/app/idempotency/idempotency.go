@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/fault"
 )
 
@@ -40,9 +41,11 @@ type Tx interface {
 	// is none. From then on the key is this transaction's. It fails with
 	// ErrInFlight while it is another's, and with ErrReused if the key was used
 	// for another request.
-	Recall(ctx context.Context, r Request) (*Answer, error)
+	Recall(r Request) (*Answer, error)
 	// Keep stores the answer with the transaction.
-	Keep(ctx context.Context, r Request, a Answer) error
+	Keep(r Request, a Answer) error
+	// Changed reports whether the transaction has changed anything so far.
+	Changed() bool
 }
 
 // Cache is the fast path. It may forget or be away.
@@ -78,37 +81,61 @@ const (
 	Failed   Outcome = "failed"    // it failed, and nothing is kept
 )
 
+// The outcomes of a command that was run, besides the kinds of its errors. Unlike
+// an Outcome, they are the same for a command without a key.
+const (
+	changed   = "changed"
+	unchanged = "unchanged" // it asked for what was so already
+	replayed  = "replayed"  // the answer was kept for its key
+)
+
+// CommandOutcomes are what an Observer hears of a command that did not fail.
+var CommandOutcomes = []string{changed, unchanged, replayed}
+
 // Observer is told what happens, so that it can be measured. Its methods return
 // at once and are safe for concurrent use.
 type Observer interface {
+	// Command reports how a command ended that was run: by one of
+	// CommandOutcomes, or by the kind of its error.
+	Command(name, outcome string)
 	// Keyed reports how a keyed command ended.
 	Keyed(o Outcome)
 	// CacheFailed reports that the cache was away.
 	CacheFailed()
 }
 
-// Guard runs keyed commands.
-type Guard struct {
+// Guard runs commands, each in a transaction: the change, its events and the kept
+// answer are committed together or not at all. It is to commands what
+// messaging.Once is to effects.
+type Guard[T Tx] struct {
+	store    messaging.Store[T]
 	cache    Cache
 	lease    time.Duration
-	newID    func() string
 	observer Observer
 	log      *slog.Logger
 }
 
-// NewGuard returns a Guard. A command must end before lease does; newID makes
-// the tokens by which a guard knows its own claims.
-func NewGuard(cache Cache, lease time.Duration, newID func() string, observer Observer, log *slog.Logger) *Guard {
-	return &Guard{cache, lease, newID, observer, log}
+// NewGuard returns a Guard that runs commands in transactions of store. A command
+// must end before lease does.
+func NewGuard[T Tx](store messaging.Store[T], cache Cache, lease time.Duration, observer Observer, log *slog.Logger) *Guard[T] {
+	return &Guard[T]{store, cache, lease, observer, log}
 }
 
-// Do returns the cached answer for r, or runs the command. The command itself
-// must call Tx.Recall and Tx.Keep in its transaction.
-func (g *Guard) Do(ctx context.Context, r Request, command func(context.Context) (Answer, error)) (Answer, error) {
-	if !r.Keyed() {
-		return command(ctx)
+// Command is what a Guard runs.
+type Command[T any] struct {
+	Name    string
+	Request Request
+	// Run has its effects through tx only, asks nothing but tx, and may be run
+	// several times. It makes the answer in the transaction, which keeps it.
+	Run func(tx T) (Answer, error)
+}
+
+// Do runs the command, or returns the answer that was kept for its key.
+func (g *Guard[T]) Do(ctx context.Context, c Command[T]) (Answer, error) {
+	if !c.Request.Keyed() {
+		return g.run(ctx, c)
 	}
-	answer, err := g.do(ctx, r, command)
+	answer, err := g.once(ctx, c)
 	g.observer.Keyed(outcomeOf(answer, err))
 	return answer, err
 }
@@ -128,9 +155,10 @@ func outcomeOf(a Answer, err error) Outcome {
 	}
 }
 
-func (g *Guard) do(ctx context.Context, r Request, command func(context.Context) (Answer, error)) (Answer, error) {
-	owner := g.newID()
-	known, err := g.cache.Begin(ctx, r, owner, g.lease)
+// once runs a keyed command, if the cache does not know better.
+func (g *Guard[T]) once(ctx context.Context, c Command[T]) (Answer, error) {
+	owner := messaging.NewToken()
+	known, err := g.cache.Begin(ctx, c.Request, owner, g.lease)
 	switch {
 	case known != nil:
 		known.Replayed = true
@@ -140,17 +168,52 @@ func (g *Guard) do(ctx context.Context, r Request, command func(context.Context)
 	case err != nil:
 		g.ignore(ctx, "begin", err)
 	}
-	answer, err := command(ctx)
+	answer, err := g.run(ctx, c)
 	after := context.WithoutCancel(ctx)
 	if err != nil {
-		g.ignore(ctx, "abandon", g.cache.Abandon(after, r, owner))
+		g.ignore(ctx, "abandon", g.cache.Abandon(after, c.Request, owner))
 		return Answer{}, err
 	}
-	g.ignore(ctx, "finish", g.cache.Finish(after, r, owner, answer, Retention))
+	g.ignore(ctx, "finish", g.cache.Finish(after, c.Request, owner, answer, Retention))
 	return answer, nil
 }
 
-func (g *Guard) ignore(ctx context.Context, action string, err error) {
+// run runs the command in a transaction, unless that finds its answer there.
+func (g *Guard[T]) run(ctx context.Context, c Command[T]) (Answer, error) {
+	var answer Answer
+	var outcome string
+	err := g.store.Atomically(ctx, func(tx T) (err error) {
+		if c.Request.Keyed() {
+			known, err := tx.Recall(c.Request)
+			if err != nil {
+				return err
+			}
+			if known != nil {
+				answer, outcome = *known, replayed
+				answer.Replayed = true
+				return nil
+			}
+		}
+		if answer, err = c.Run(tx); err != nil {
+			return err
+		}
+		if outcome = unchanged; tx.Changed() {
+			outcome = changed
+		}
+		if c.Request.Keyed() {
+			return tx.Keep(c.Request, answer)
+		}
+		return nil
+	})
+	if err != nil {
+		g.observer.Command(c.Name, fault.KindOf(err).String())
+		return Answer{}, err
+	}
+	g.observer.Command(c.Name, outcome)
+	return answer, nil
+}
+
+func (g *Guard[T]) ignore(ctx context.Context, action string, err error) {
 	if err != nil {
 		g.observer.CacheFailed()
 		g.log.WarnContext(ctx, "idempotency goes on without its fast path", "action", action, "error", err)

@@ -2,7 +2,6 @@ package invoicing_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
 	"go/ast"
@@ -38,7 +37,7 @@ func TestEventsAreAsPublished(t *testing.T) {
 			if e.AggregateType != invoice.AggregateType {
 				trace.CausationID = "evt_01HXYZ000"
 			}
-			m, err := messaging.Seal(messaging.WithTrace(context.Background(), trace), e)
+			m, err := messaging.Seal(trace, e)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,6 @@
 package invoicing
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/winaity/billing/internal/app/messaging"
@@ -20,16 +19,16 @@ func Handlers() map[string]messaging.Handler[Tx] {
 }
 
 // issueReceipt makes the receipt for a paid invoice.
-func issueReceipt(ctx context.Context, tx Tx, msg messaging.Envelope) error {
+func issueReceipt(tx Tx, msg messaging.Envelope) error {
 	var paid invoice.Paid
 	if err := decode(msg, &paid); err != nil {
 		return err
 	}
-	settled, documents, err := settledInvoice(ctx, tx, msg, paid.InvoiceNumber, money.New(paid.Amount, paid.Currency))
+	settled, documents, err := settledInvoice(tx, msg, paid.InvoiceNumber, money.New(paid.Amount, paid.Currency))
 	if err != nil || documents.Receipt != nil {
 		return err
 	}
-	number, err := tx.NextNumber(ctx, document.ReceiptSeries)
+	number, err := tx.NextNumber(document.ReceiptSeries)
 	if err != nil {
 		return err
 	}
@@ -37,20 +36,20 @@ func issueReceipt(ctx context.Context, tx Tx, msg messaging.Envelope) error {
 	if err != nil {
 		return err
 	}
-	return tx.SaveDocument(ctx, receipt)
+	return tx.SaveDocument(receipt)
 }
 
 // issueCreditNote makes the credit note for a cancelled invoice.
-func issueCreditNote(ctx context.Context, tx Tx, msg messaging.Envelope) error {
+func issueCreditNote(tx Tx, msg messaging.Envelope) error {
 	var cancelled invoice.Cancelled
 	if err := decode(msg, &cancelled); err != nil {
 		return err
 	}
-	settled, documents, err := settledInvoice(ctx, tx, msg, cancelled.InvoiceNumber, money.New(cancelled.Amount, cancelled.Currency))
+	settled, documents, err := settledInvoice(tx, msg, cancelled.InvoiceNumber, money.New(cancelled.Amount, cancelled.Currency))
 	if err != nil || documents.CreditNote != nil {
 		return err
 	}
-	number, err := tx.NextNumber(ctx, document.CreditNoteSeries)
+	number, err := tx.NextNumber(document.CreditNoteSeries)
 	if err != nil {
 		return err
 	}
@@ -58,13 +57,13 @@ func issueCreditNote(ctx context.Context, tx Tx, msg messaging.Envelope) error {
 	if err != nil {
 		return err
 	}
-	return tx.SaveDocument(ctx, note)
+	return tx.SaveDocument(note)
 }
 
 // settledInvoice locks the invoice that the event is about. An event that does
 // not agree with it is a Conflict: no document may state what the books do not.
-func settledInvoice(ctx context.Context, tx Tx, msg messaging.Envelope, number string, total money.Money) (invoice.Snapshot, Documents, error) {
-	i, err := tx.Invoice(ctx, msg.AggregateID)
+func settledInvoice(tx Tx, msg messaging.Envelope, number string, total money.Money) (invoice.Snapshot, Documents, error) {
+	i, err := tx.Invoice(msg.AggregateID)
 	if err != nil {
 		return invoice.Snapshot{}, Documents{}, err
 	}
@@ -73,7 +72,7 @@ func settledInvoice(ctx context.Context, tx Tx, msg messaging.Envelope, number s
 		return invoice.Snapshot{}, Documents{}, fault.New(fault.Conflict, "event-contradicts-invoice",
 			"The event's number or amount is not that of its invoice.")
 	}
-	documents, err := tx.Documents(ctx, settled.ID)
+	documents, err := tx.Documents(settled.ID)
 	return settled, documents, err
 }
 

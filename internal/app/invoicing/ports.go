@@ -14,21 +14,21 @@ import (
 	"github.com/winaity/billing/internal/domain/numbering"
 )
 
-// Tx is one transaction. Its methods fail with Unavailable while the database is
-// away.
+// Tx is one transaction. Whatever one of its methods fails with, its caller
+// returns: it may only mean that it has to be run again, with more at hand.
 type Tx interface {
 	// Invoice returns the invoice and locks it until the transaction ends, or
 	// fails with ErrInvoiceNotFound.
-	Invoice(ctx context.Context, id string) (*invoice.Invoice, error)
+	Invoice(id string) (*invoice.Invoice, error)
 	// SaveInvoice stores the invoice together with its new events.
-	SaveInvoice(ctx context.Context, i *invoice.Invoice) error
+	SaveInvoice(i *invoice.Invoice) error
 	// Documents returns the documents of an invoice.
-	Documents(ctx context.Context, invoiceID string) (Documents, error)
+	Documents(invoiceID string) (Documents, error)
 	// SaveDocument stores a new document together with its event.
-	SaveDocument(ctx context.Context, d *document.Document) error
+	SaveDocument(d *document.Document) error
 	// NextNumber takes the next number of the series. Everyone else who wants
-	// one waits until the transaction ends, so take it late and end soon.
-	NextNumber(ctx context.Context, s numbering.Series) (numbering.Number, error)
+	// one waits until the transaction ends, so take it late.
+	NextNumber(s numbering.Series) (numbering.Number, error)
 
 	messaging.Inbox
 	idempotency.Tx

@@ -45,9 +45,10 @@ type DeadLetters interface {
 // Handler is the effect of one type of event.
 type Handler[T any] struct {
 	Name string // names the effect in the inbox; never change it
-	// Handle has its effects through tx only, and may be run again. The kind of
-	// the error that it returns decides what becomes of the message: see verdicts.
-	Handle func(ctx context.Context, tx T, msg Envelope) error
+	// Handle has its effects through tx only, asks nothing but tx, and may be run
+	// several times. The kind of the error that it returns decides what becomes of
+	// the message: see verdicts.
+	Handle func(tx T, msg Envelope) error
 }
 
 // verdict is what a failed message deserves.
@@ -203,9 +204,7 @@ func (c *Consumer[T]) attempt(ctx context.Context, d Delivery, msg Envelope) (fr
 	}
 	// The last delivery must not step aside for a worker that may be dead.
 	insist := d.Attempt() >= c.options.MaxDeliver
-	return c.once.Do(ctx, handler.Name, msg, insist, func(ctx context.Context, tx T) error {
-		return handler.Handle(ctx, tx, msg)
-	})
+	return c.once.Do(ctx, handler, msg, insist)
 }
 
 // answer tells the source what became of the delivery.

@@ -4,7 +4,6 @@
 package messaging
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,14 +37,13 @@ type Message struct {
 	RecordedAt    time.Time
 }
 
-// Seal gives the event an id, puts it in an Envelope with the context's Trace,
-// and returns the message that carries it.
-func Seal(ctx context.Context, e event.Event) (Message, error) {
+// Seal gives the event an id, puts it in an Envelope with the Trace of the work
+// that recorded it, and returns the message that carries it.
+func Seal(trace Trace, e event.Event) (Message, error) {
 	data, err := json.Marshal(e.Data)
 	if err != nil {
 		return Message{}, fmt.Errorf("encode %s: %w", e.Type, err)
 	}
-	trace := TraceFrom(ctx)
 	if trace.CorrelationID == "" {
 		trace.CorrelationID = NewCorrelationID()
 	}

@@ -29,19 +29,19 @@ type Claims interface {
 }
 
 // Inbox is the part of a transaction that remembers which messages had their
-// effect.
+// effect: the truth.
 type Inbox interface {
 	// Receive records that handler handles the message with the given key in
-	// this transaction. It returns false if that was committed before; while
+	// this transaction. It returns false if that was recorded before; while
 	// another transaction is recording the same, it waits for its end.
-	Receive(ctx context.Context, handler, key string) (bool, error)
+	Receive(handler, key string) (bool, error)
 }
 
 // Store runs transactions.
 type Store[T any] interface {
-	// Atomically runs f in a transaction and commits it if f returns nil. It
-	// may run f again after a serialization failure, so f must have no effects
-	// but those through tx.
+	// Atomically runs f in a transaction and commits it if f returns nil. It may
+	// run f several times, the last of which counts: so f must have no effects but
+	// those through tx, and ask nothing but tx.
 	Atomically(ctx context.Context, f func(tx T) error) error
 }
 
@@ -83,12 +83,13 @@ func NewOnce[T Inbox](store Store[T], claims Claims, options OnceOptions, observ
 	return &Once[T]{store, claims, options, observer, log}
 }
 
-// Do runs effect for msg, unless handler has handled it, and reports whether it
-// did. If another worker seems to be at it, Do returns errInProgress, unless
-// insist is set: then the inbox makes it wait for the other's transaction.
-func (o *Once[T]) Do(ctx context.Context, handler string, msg Envelope, insist bool, effect func(ctx context.Context, tx T) error) (fresh bool, err error) {
+// Do lets the handler have its effect for msg in a transaction, unless it had it
+// before, and reports which. If another worker seems to be at it, Do returns
+// errInProgress, unless insist is set: then the inbox makes it wait for the other's
+// transaction.
+func (o *Once[T]) Do(ctx context.Context, handler Handler[T], msg Envelope, insist bool) (fresh bool, err error) {
 	key, owner := o.options.Key(msg), NewToken()
-	claim := key + ":" + handler // as in the inbox: another handler has its own effect
+	claim := key + ":" + handler.Name // as in the inbox: another handler has its own effect
 	switch o.claim(ctx, claim, owner) {
 	case ClaimDone:
 		o.observer.Deduplicated(LayerClaim)
@@ -101,10 +102,10 @@ func (o *Once[T]) Do(ctx context.Context, handler string, msg Envelope, insist b
 	}
 	err = o.store.Atomically(ctx, func(tx T) error {
 		var err error
-		if fresh, err = tx.Receive(ctx, handler, key); err != nil || !fresh {
+		if fresh, err = tx.Receive(handler.Name, key); err != nil || !fresh {
 			return err
 		}
-		return effect(ctx, tx)
+		return handler.Handle(tx, msg)
 	})
 	if err != nil {
 		o.ignore(ctx, "release", o.claims.Release(context.WithoutCancel(ctx), claim, owner))

@@ -83,18 +83,16 @@ func IssueReceipt(id string, of invoice.Snapshot, number numbering.Number) (*Doc
 	if of.Status != invoice.StatusPaid {
 		return nil, fault.New(fault.Conflict, CodeNotSettled, "A receipt is for a paid invoice; "+of.Number+" is "+string(of.Status)+".")
 	}
-	return issue(id, Receipt, of, number, event.Event{
-		Type:          TypeReceiptIssued,
-		AggregateType: AggregateReceipt,
-		Data: ReceiptIssued{
-			ReceiptNumber: number.String(),
-			InvoiceID:     of.ID,
-			InvoiceNumber: of.Number,
-			CustomerID:    of.CustomerID,
-			Amount:        of.Total.Amount(),
-			Currency:      of.Total.Currency(),
-		},
-	}), nil
+	d := issue(Receipt, id, of, number)
+	d.record(AggregateReceipt, TypeReceiptIssued, ReceiptIssued{
+		ReceiptNumber: number.String(),
+		InvoiceID:     of.ID,
+		InvoiceNumber: of.Number,
+		CustomerID:    of.CustomerID,
+		Amount:        of.Total.Amount(),
+		Currency:      of.Total.Currency(),
+	})
+	return d, nil
 }
 
 // IssueCreditNote makes the credit note for a cancelled invoice. For any other
@@ -103,22 +101,20 @@ func IssueCreditNote(id string, of invoice.Snapshot, number numbering.Number) (*
 	if of.Status != invoice.StatusCancelled {
 		return nil, fault.New(fault.Conflict, CodeNotSettled, "A credit note is for a cancelled invoice; "+of.Number+" is "+string(of.Status)+".")
 	}
-	return issue(id, CreditNote, of, number, event.Event{
-		Type:          TypeCreditNoteIssued,
-		AggregateType: AggregateCreditNote,
-		Data: CreditNoteIssued{
-			CreditNoteNumber: number.String(),
-			InvoiceID:        of.ID,
-			InvoiceNumber:    of.Number,
-			CustomerID:       of.CustomerID,
-			Amount:           of.Total.Amount(),
-			Currency:         of.Total.Currency(),
-		},
-	}), nil
+	d := issue(CreditNote, id, of, number)
+	d.record(AggregateCreditNote, TypeCreditNoteIssued, CreditNoteIssued{
+		CreditNoteNumber: number.String(),
+		InvoiceID:        of.ID,
+		InvoiceNumber:    of.Number,
+		CustomerID:       of.CustomerID,
+		Amount:           of.Total.Amount(),
+		Currency:         of.Total.Currency(),
+	})
+	return d, nil
 }
 
-func issue(id string, kind Kind, of invoice.Snapshot, number numbering.Number, e event.Event) *Document {
-	d := &Document{state: Snapshot{
+func issue(kind Kind, id string, of invoice.Snapshot, number numbering.Number) *Document {
+	return &Document{state: Snapshot{
 		ID:        id,
 		Kind:      kind,
 		Number:    number.String(),
@@ -126,9 +122,11 @@ func issue(id string, kind Kind, of invoice.Snapshot, number numbering.Number, e
 		Total:     of.Total,
 		IssuedAt:  number.TakenAt,
 	}}
-	e.AggregateID, e.Version, e.OccurredAt = id, 1, number.TakenAt
-	d.events.Record(e)
-	return d
+}
+
+func (d *Document) record(aggregateType, eventType string, data any) {
+	d.events = event.NewRecorder(aggregateType, d.state.ID, 0)
+	d.events.Record(eventType, d.state.IssuedAt, data)
 }
 
 // Snapshot returns a copy of the state.

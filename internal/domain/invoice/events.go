@@ -3,7 +3,6 @@ package invoice
 import (
 	"time"
 
-	"github.com/winaity/billing/internal/domain/event"
 	"github.com/winaity/billing/internal/domain/money"
 )
 
@@ -45,15 +44,4 @@ type Cancelled struct {
 	Currency      money.Currency `json:"currency"`
 	CancelledAt   time.Time      `json:"cancelledAt"`
 	Reason        Reason         `json:"reason,omitempty"`
-}
-
-func (i *Invoice) record(eventType string, at time.Time, data any) {
-	i.events.Record(event.Event{
-		Type:          eventType,
-		AggregateType: AggregateType,
-		AggregateID:   i.state.ID,
-		Version:       i.state.Version,
-		OccurredAt:    at,
-		Data:          data,
-	})
 }

@@ -88,9 +88,8 @@ func Issue(d Draft, number numbering.Number) (*Invoice, error) {
 		Status:     StatusIssued,
 		DueDate:    d.DueDate,
 		IssuedAt:   number.TakenAt,
-		Version:    1,
-	}}
-	i.record(TypeIssued, number.TakenAt, Issued{
+	}, events: event.NewRecorder(AggregateType, d.ID, 0)}
+	i.events.Record(TypeIssued, number.TakenAt, Issued{
 		InvoiceNumber: i.state.Number,
 		CustomerID:    i.state.CustomerID,
 		Amount:        i.state.Total.Amount(),
@@ -114,10 +113,16 @@ func CheckDueDate(due Date, issuedAt time.Time) error {
 const lastZone = -12 * time.Hour
 
 // Restore returns the invoice with the given state.
-func Restore(s Snapshot) *Invoice { return &Invoice{state: s} }
+func Restore(s Snapshot) *Invoice {
+	return &Invoice{state: s, events: event.NewRecorder(AggregateType, s.ID, s.Version)}
+}
 
 // Snapshot returns a copy of the state.
-func (i *Invoice) Snapshot() Snapshot { return i.state }
+func (i *Invoice) Snapshot() Snapshot {
+	state := i.state
+	state.Version = i.events.Version()
+	return state
+}
 
 // Changed reports whether the invoice has events that are not saved yet.
 func (i *Invoice) Changed() bool { return len(i.events.Pending()) > 0 }
@@ -139,8 +144,7 @@ func (i *Invoice) Pay(reference PaymentReference, at time.Time) error {
 	}
 	at = i.notBeforeIssue(at)
 	i.state.Status, i.state.PaidAt, i.state.PaymentReference = StatusPaid, at, reference
-	i.state.Version++
-	i.record(TypePaid, at, Paid{
+	i.events.Record(TypePaid, at, Paid{
 		InvoiceNumber:    i.state.Number,
 		CustomerID:       i.state.CustomerID,
 		Amount:           i.state.Total.Amount(),
@@ -163,8 +167,7 @@ func (i *Invoice) Cancel(reason Reason, at time.Time) error {
 	}
 	at = i.notBeforeIssue(at)
 	i.state.Status, i.state.CancelledAt, i.state.CancellationReason = StatusCancelled, at, reason
-	i.state.Version++
-	i.record(TypeCancelled, at, Cancelled{
+	i.events.Record(TypeCancelled, at, Cancelled{
 		InvoiceNumber: i.state.Number,
 		CustomerID:    i.state.CustomerID,
 		Amount:        i.state.Total.Amount(),

@@ -2,7 +2,7 @@
 //
 // Within a series and a year, numbers are sequential and unique (Directive
 // 2006/112/EC, article 226(2)) and follow the dates of issue (CGI, annex II,
-// article 242 nonies A): that is the promise of whoever hands them out.
+// article 242 nonies A).
 package numbering
 
 import (
@@ -18,7 +18,21 @@ type Series string
 type Number struct {
 	Series  Series
 	Ordinal int       // from 1, restarting each year
-	TakenAt time.Time // UTC; its year is the number's year
+	TakenAt time.Time // UTC, to the microsecond; its year is the number's year
+}
+
+// Next returns the number after n that is taken at the given instant. It is a
+// microsecond later than n if the clock says that it is not later: numbers never
+// go back in time, whatever the clock does.
+func (n Number) Next(now time.Time) Number {
+	next := Number{n.Series, 1, now.UTC().Truncate(time.Microsecond)}
+	if earliest := n.TakenAt.Add(time.Microsecond); next.TakenAt.Before(earliest) {
+		next.TakenAt = earliest
+	}
+	if next.TakenAt.Year() == n.TakenAt.Year() {
+		next.Ordinal = n.Ordinal + 1
+	}
+	return next
 }
 
 // String formats the number as series, year and ordinal, the latter with at

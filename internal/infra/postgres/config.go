@@ -144,10 +144,7 @@ func (c *Config) String() string {
 // use, whatever the URL says. And it finds out how transactions are begun on it, in
 // one round trip each, without asking anything of the session.
 func (c *Config) greet(ctx context.Context, conn *pgconn.PgConn) error {
-	begin := []string{"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"}
-	for _, name := range slices.Sorted(maps.Keys(c.local)) {
-		begin = append(begin, "SET LOCAL "+name+" = "+quote(c.local[name]))
-	}
+	settings := maps.Clone(c.local)
 	rare := slices.Sorted(maps.Keys(c.rare))
 	results, err := conn.Exec(ctx, "SELECT pg_is_in_recovery(), current_setting('synchronous_commit'), current_setting('"+
 		strings.Join(rare, "'), current_setting('")+"')").ReadAll()
@@ -161,22 +158,40 @@ func (c *Config) greet(ctx context.Context, conn *pgconn.PgConn) error {
 	// A commit that need not reach the disk would break every promise. More than
 	// that, such as the stand-by's acknowledgement, is for the operator to want.
 	if string(answer[1]) == "off" {
-		begin = append(begin, "SET LOCAL synchronous_commit = on")
+		settings["synchronous_commit"] = "on"
 	}
 	for i, name := range rare {
-		if string(answer[2+i]) != c.rare[name] { // a list is no value of SET
-			begin = append(begin, "SELECT set_config('"+name+"', "+quote(c.rare[name])+", true)")
+		if string(answer[2+i]) != c.rare[name] {
+			settings[name] = c.rare[name]
 		}
 	}
 	if major, _, _ := strings.Cut(conn.ParameterStatus("server_version"), "."); len(major) == 2 && major >= "17" {
-		begin = append(begin, "SET LOCAL transaction_timeout = 0")
+		settings["transaction_timeout"] = "0"
 	}
-	conn.CustomData()[beginKey] = strings.Join(begin, "; ")
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		set = append(set, "set_config('"+name+"', "+quote(settings[name])+", true)")
+	}
+	conn.CustomData()[settingsKey] = "SELECT " + strings.Join(set, ", ")
+	_, conn.CustomData()[lookupKey] = settings["search_path"]
 	return nil
 }
 
-// beginKey is where a connection has the statement that greet found.
-const beginKey = "begin"
+// A transaction begins with begin and the statement that greet left under
+// settingsKey with the connection.
+const (
+	begin       = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+	settingsKey = "settings"
+	// lookupKey is whether tables are found with these settings only: then they come
+	// before anything is prepared.
+	lookupKey = "lookup"
+)
+
+// settings returns the second statement of each transaction on the connection.
+func settings(conn *pgconn.PgConn) string {
+	statement, _ := conn.CustomData()[settingsKey].(string)
+	return statement
+}
 
 // migrationSettings are for connections that migrate: a migration says itself what
 // it waits for, and for how long.

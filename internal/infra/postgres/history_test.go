@@ -19,21 +19,21 @@ func (b *bench) settle(t *testing.T) invoicing.View {
 	must(t, err)
 	id := issued.Snapshot().ID
 	must(t, b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
-		i, err := tx.Invoice(t.Context(), id)
+		i, err := tx.Invoice(id)
 		if err != nil {
 			return err
 		}
 		if err := i.Pay("", time.Now()); err != nil {
 			return err
 		}
-		return tx.SaveInvoice(t.Context(), i)
+		return tx.SaveInvoice(i)
 	}))
 	must(t, b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
-		i, err := tx.Invoice(t.Context(), id)
+		i, err := tx.Invoice(id)
 		if err != nil {
 			return err
 		}
-		number, err := tx.NextNumber(t.Context(), document.ReceiptSeries)
+		number, err := tx.NextNumber(document.ReceiptSeries)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (b *bench) settle(t *testing.T) invoicing.View {
 		if err != nil {
 			return err
 		}
-		return tx.SaveDocument(t.Context(), receipt)
+		return tx.SaveDocument(receipt)
 	}))
 	view, err := b.reader.View(t.Context(), id)
 	must(t, err)

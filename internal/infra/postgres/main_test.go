@@ -14,6 +14,7 @@ import (
 	"github.com/winaity/billing/internal/domain/invoice"
 	"github.com/winaity/billing/internal/domain/money"
 	"github.com/winaity/billing/internal/infra/postgres"
+	"github.com/winaity/billing/internal/infra/postgres/groupcommit"
 	"github.com/winaity/billing/sql"
 )
 
@@ -26,7 +27,7 @@ type bench struct {
 	db       *postgres.DB
 	pool     *pgxpool.Pool // to look at the database from outside
 	appended messaging.Signal
-	store    *postgres.Store
+	store    *postgres.Store[invoicing.Tx]
 	reader   *postgres.Reader
 	outbox   *postgres.Outbox
 }
@@ -39,8 +40,13 @@ func setup(t *testing.T) *bench {
 	b.pool, err = pgxpool.New(t.Context(), b.url)
 	must(t, err)
 	t.Cleanup(b.pool.Close)
-	b.store, b.reader, b.outbox = postgres.NewStore(b.db, b.appended), postgres.NewReader(b.db), postgres.NewOutbox(b.db)
+	b.store, b.reader, b.outbox = postgres.NewStore(b.options()), postgres.NewReader(b.db), postgres.NewOutbox(b.db)
 	return b
+}
+
+// options are those of a store whose transactions are shared.
+func (b *bench) options() postgres.StoreOptions {
+	return postgres.StoreOptions{DB: b.db, Alone: b.db.Share(25), Groups: groupcommit.Size{Groups: 2, Members: 128}, Appended: b.appended}
 }
 
 // open opens the database at url as the service does.
@@ -66,14 +72,14 @@ func migrate(ctx context.Context, url string) error {
 // issue issues an invoice in a transaction that does nothing else.
 func (b *bench) issue(ctx context.Context) (issued *invoice.Invoice, err error) {
 	err = b.store.Atomically(ctx, func(tx invoicing.Tx) error {
-		issued, err = issueIn(ctx, tx)
+		issued, err = issueIn(tx)
 		return err
 	})
 	return issued, err
 }
 
-func issueIn(ctx context.Context, tx invoicing.Tx) (*invoice.Invoice, error) {
-	number, err := tx.NextNumber(ctx, invoice.Series)
+func issueIn(tx invoicing.Tx) (*invoice.Invoice, error) {
+	number, err := tx.NextNumber(invoice.Series)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +87,7 @@ func issueIn(ctx context.Context, tx invoicing.Tx) (*invoice.Invoice, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i, tx.SaveInvoice(ctx, i)
+	return i, tx.SaveInvoice(i)
 }
 
 // count returns what `SELECT count(*) FROM <from>` does.

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/winaity/billing/internal/app/messaging"
-	"github.com/winaity/billing/internal/domain/event"
 	"github.com/winaity/billing/internal/domain/fault"
 	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
 )
@@ -161,38 +160,6 @@ func messages(rows []dbgen.UnpublishedEventsRow) []messaging.Message {
 		}
 	}
 	return batch
-}
-
-// appendEvents adds events to the outbox, in order, in the transaction of
-// queries.
-func appendEvents(ctx context.Context, queries *dbgen.Queries, events []event.Event) error {
-	for _, e := range events {
-		message, err := messaging.Seal(ctx, e)
-		if err != nil {
-			return err
-		}
-		err = queries.AppendToOutbox(ctx, dbgen.AppendToOutboxParams{
-			ID:            message.ID,
-			AggregateType: message.AggregateType,
-			AggregateID:   message.AggregateID,
-			Type:          message.Subject,
-			Payload:       string(message.Payload),
-			Traceparent:   optional(message.Traceparent),
-		})
-		if err != nil {
-			return fmt.Errorf("append %s to outbox: %w", e.Type, err)
-		}
-	}
-	return nil
-}
-
-// optional returns nil for the zero value: what has no value is NULL.
-func optional[S ~string](s S) *string {
-	if s == "" {
-		return nil
-	}
-	text := string(s)
-	return &text
 }
 
 func value[T any](p *T) T {

@@ -9,9 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/winaity/billing/internal/app/invoicing"
-	"github.com/winaity/billing/internal/domain/document"
 	"github.com/winaity/billing/internal/domain/invoice"
-	"github.com/winaity/billing/internal/domain/money"
 	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
 )
 
@@ -101,20 +99,7 @@ func documentsOf(ctx context.Context, queries *dbgen.Queries, invoiceIDs ...stri
 	documents := make(map[string]invoicing.Documents, len(rows))
 	for _, row := range rows {
 		of := documents[row.InvoiceID]
-		d := &document.Snapshot{
-			ID:        row.ID,
-			Kind:      document.Kind(row.Kind),
-			Number:    row.Number,
-			InvoiceID: row.InvoiceID,
-			Total:     money.New(row.Amount, money.Currency(row.Currency)),
-			IssuedAt:  row.IssuedAt.UTC(),
-		}
-		switch d.Kind {
-		case document.Receipt:
-			of.Receipt = d
-		case document.CreditNote:
-			of.CreditNote = d
-		}
+		addDocument(&of, documentOf(row))
 		documents[row.InvoiceID] = of
 	}
 	return documents, nil

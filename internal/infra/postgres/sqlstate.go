@@ -20,6 +20,7 @@ const (
 const (
 	serializationFailure = "40001"
 	deadlock             = "40P01"
+	lockNotAvailable     = "55P03"
 	readOnly             = "25006"
 	notSupported         = "0A000"
 	statementUnknown     = "26000"

@@ -1,171 +1,97 @@
-// Package postgres keeps the service's state in PostgreSQL 15 or later:
-// invoices and documents, the outbox, the inbox, and the answers to commands.
 package postgres
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
-	"github.com/winaity/billing/internal/domain/document"
-	"github.com/winaity/billing/internal/domain/event"
-	"github.com/winaity/billing/internal/domain/fault"
-	"github.com/winaity/billing/internal/domain/invoice"
-	"github.com/winaity/billing/internal/domain/money"
-	"github.com/winaity/billing/internal/domain/numbering"
-	"github.com/winaity/billing/internal/infra/postgres/internal/dbgen"
+	"github.com/winaity/billing/internal/infra/postgres/groupcommit"
 )
 
-// Store runs the transactions of the service. It is safe for concurrent use.
-type Store struct {
-	db       *DB
-	appended messaging.Signal
+// Store runs transactions, which those that wait at the same time share. T is what
+// they work on. It is safe for concurrent use.
+type Store[T any] struct {
+	options StoreOptions
+	service func(*groupcommit.Unit) service[T]
+	group   *groupcommit.Group[T]
 }
 
-// NewStore returns a Store that notifies appended after each commit that added
-// events to the outbox.
-func NewStore(db *DB, appended messaging.Signal) *Store { return &Store{db, appended} }
+// StoreOptions say what a Store works with; all are required.
+type StoreOptions struct {
+	DB *DB
+	// Alone is the same database for the transactions that wait for locks: the
+	// share of it bounds how many do.
+	Alone *DB
+	// Groups says how many transactions share one; its zero value: none.
+	Groups groupcommit.Size
+	// Appended is notified after each commit that added events to the outbox.
+	Appended messaging.Signal
+}
 
-// Atomically implements invoicing.Store.
-func (s *Store) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
-	var t tx
-	err := s.db.inTx(ctx, func(queries *dbgen.Queries) error {
-		t = tx{queries: queries, trace: messaging.TraceFrom(ctx)}
-		return f(&t)
-	})
-	if err != nil {
-		return err
+// service is what a service adds to the plumbing: tables, in the order in which
+// they are locked and written, and what its transactions work on.
+type service[T any] struct {
+	tables []table
+	as     func(member) T
+}
+
+// table is the part of a transaction that is about the rows of one kind.
+type table interface {
+	// load queues what loads the rows that were asked for. If waits is set, it
+	// waits for those that others have locked.
+	load(ctx context.Context, p *pipeline, waits bool)
+	// save queues what writes the rows that were changed.
+	save(ctx context.Context, p *pipeline)
+}
+
+func newStore[T any](o StoreOptions, service func(*groupcommit.Unit) service[T]) *Store[T] {
+	s := &Store[T]{options: o, service: service}
+	s.group = groupcommit.New(s, o.Groups)
+	return s
+}
+
+// Atomically implements messaging.Store.
+func (s *Store[T]) Atomically(ctx context.Context, f func(T) error) error {
+	return classify(s.group.Atomically(ctx, f))
+}
+
+// Transact implements groupcommit.Database.
+func (s *Store[T]) Transact(ctx context.Context, waits bool, f func(groupcommit.Transaction[T]) error) error {
+	db := s.options.DB
+	if waits {
+		db = s.options.Alone
 	}
-	if t.appended {
-		s.appended.Notify()
-	}
-	return nil
-}
-
-// tx implements invoicing.Tx. Its generic parts are in inbox.go and
-// idempotency.go.
-type tx struct {
-	queries  *dbgen.Queries
-	trace    messaging.Trace // of the transaction: that of its events
-	appended bool            // events, to the outbox
-}
-
-// NextNumber implements invoicing.Tx.
-func (t *tx) NextNumber(ctx context.Context, s numbering.Series) (numbering.Number, error) {
-	row, err := t.queries.TakeNumber(ctx, string(s))
-	if err != nil {
-		return numbering.Number{}, fmt.Errorf("take number of series %s: %w", s, err)
-	}
-	return numbering.Number{Series: s, Ordinal: int(row.Ordinal), TakenAt: row.TakenAt.UTC()}, nil
-}
-
-// Invoice implements invoicing.Tx.
-func (t *tx) Invoice(ctx context.Context, id string) (*invoice.Invoice, error) {
-	row, err := t.queries.LockInvoice(ctx, id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, invoicing.ErrInvoiceNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock invoice %s: %w", id, err)
-	}
-	return invoice.Restore(snapshot(row)), nil
-}
-
-// SaveInvoice implements invoicing.Tx. It writes the row first, which settles
-// who comes first, and the events last: so the order of an invoice's events in
-// the outbox is the order in which they were committed.
-func (t *tx) SaveInvoice(ctx context.Context, i *invoice.Invoice) error {
-	state, events := i.Snapshot(), i.FlushEvents()
-	if err := t.writeInvoice(ctx, state, state.Version-len(events)); err != nil {
-		return fmt.Errorf("save invoice %s: %w", state.ID, err)
-	}
-	return t.append(ctx, events)
-}
-
-func (t *tx) writeInvoice(ctx context.Context, s invoice.Snapshot, savedVersion int) error {
-	if savedVersion == 0 {
-		return t.queries.InsertInvoice(ctx, dbgen.InsertInvoiceParams{
-			ID:         s.ID,
-			Number:     s.Number,
-			CustomerID: string(s.CustomerID),
-			Amount:     s.Total.Amount(),
-			Currency:   string(s.Total.Currency()),
-			Status:     string(s.Status),
-			DueDate:    s.DueDate.Time(),
-			IssuedAt:   s.IssuedAt,
-			Version:    int32(s.Version), //nolint:gosec // counts changes by hand
-		})
-	}
-	n, err := t.queries.UpdateInvoice(ctx, dbgen.UpdateInvoiceParams{
-		ID:                 s.ID,
-		SavedVersion:       int32(savedVersion), //nolint:gosec // as above
-		Status:             string(s.Status),
-		PaidAt:             instant(s.PaidAt),
-		PaymentReference:   optional(s.PaymentReference),
-		CancelledAt:        instant(s.CancelledAt),
-		CancellationReason: optional(s.CancellationReason),
-		Version:            int32(s.Version), //nolint:gosec // as above
-	})
-	if err == nil && n == 0 {
-		err = fault.New(fault.Conflict, invoicing.CodeVersionMismatch, "The invoice was changed by someone else.")
-	}
-	return err
-}
-
-// Documents implements invoicing.Tx.
-func (t *tx) Documents(ctx context.Context, invoiceID string) (invoicing.Documents, error) {
-	documents, err := documentsOf(ctx, t.queries, invoiceID)
-	return documents[invoiceID], err
-}
-
-// SaveDocument implements invoicing.Tx.
-func (t *tx) SaveDocument(ctx context.Context, d *document.Document) error {
-	state := d.Snapshot()
-	err := t.queries.InsertDocument(ctx, dbgen.InsertDocumentParams{
-		ID:        state.ID,
-		InvoiceID: state.InvoiceID,
-		Kind:      string(state.Kind),
-		Number:    state.Number,
-		Amount:    state.Total.Amount(),
-		Currency:  string(state.Total.Currency()),
-		IssuedAt:  state.IssuedAt,
-	})
-	if err != nil {
-		return fmt.Errorf("save %s for invoice %s: %w", state.Kind, state.InvoiceID, err)
-	}
-	return t.append(ctx, d.FlushEvents())
-}
-
-func (t *tx) append(ctx context.Context, events []event.Event) error {
-	t.appended = t.appended || len(events) > 0
-	return appendEvents(messaging.WithTrace(ctx, t.trace), t.queries, events)
-}
-
-func snapshot(row dbgen.Invoice) invoice.Snapshot {
-	return invoice.Snapshot{
-		ID:                 row.ID,
-		Number:             row.Number,
-		CustomerID:         invoice.CustomerID(row.CustomerID),
-		Total:              money.New(row.Amount, money.Currency(row.Currency)),
-		Status:             invoice.Status(row.Status),
-		DueDate:            invoice.DateOf(row.DueDate),
-		IssuedAt:           row.IssuedAt.UTC(),
-		PaidAt:             value(row.PaidAt).UTC(),
-		PaymentReference:   invoice.PaymentReference(value(row.PaymentReference)),
-		CancelledAt:        value(row.CancelledAt).UTC(),
-		CancellationReason: invoice.Reason(value(row.CancellationReason)),
-		Version:            int(row.Version),
-	}
-}
-
-func instant(t time.Time) *time.Time {
-	if t.IsZero() {
+	return db.use(ctx, func(conn *pgxpool.Conn) (err error) {
+		t := s.begin(conn.Conn(), waits)
+		defer func() { err = errors.Join(err, t.rollBack(ctx)) }()
+		if err := f(t); err != nil {
+			return err
+		}
+		if t.plumbing.appended() {
+			s.options.Appended.Notify()
+		}
 		return nil
+	})
+}
+
+// Judge implements groupcommit.Database.
+func (s *Store[T]) Judge(err error) groupcommit.Verdict {
+	if retryable(err) {
+		return groupcommit.Again
 	}
-	return &t
+	if _, unknown := errors.AsType[*commitError](err); unknown {
+		return groupcommit.Final
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch verdict := sqlState(pg.Code); {
+		case pg.Code == lockNotAvailable:
+			return groupcommit.Disband
+		case verdict == ours || verdict == callers:
+			return groupcommit.Divide
+		}
+	}
+	return groupcommit.Final
 }

@@ -55,8 +55,7 @@ func ask[T any](ctx context.Context, db *DB, what string, query func(*dbgen.Quer
 // runTx runs f in a transaction, once.
 func (d *DB) runTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return d.use(ctx, func(conn *pgxpool.Conn) (err error) {
-		begin, _ := conn.Conn().PgConn().CustomData()[beginKey].(string)
-		tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+		tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; " + settings(conn.Conn().PgConn())})
 		if err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/winaity/billing/cmd/chaos/internal/check"
-	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/devstack"
@@ -104,9 +103,9 @@ func (s *forgetful) Atomically(ctx context.Context, f func(invoicing.Tx) error) 
 
 type forgetfulTx struct{ invoicing.Tx }
 
-func (forgetfulTx) Receive(context.Context, string, string) (bool, error) { return true, nil }
+func (forgetfulTx) Receive(string, string) (bool, error) { return true, nil }
 
-func (forgetfulTx) Documents(context.Context, string) (invoicing.Documents, error) {
+func (forgetfulTx) Documents(string) (invoicing.Documents, error) {
 	return invoicing.Documents{}, nil
 }
 
@@ -148,7 +147,7 @@ func rollBackANumber(b *bench, guarded bool) {
 	b.issue("issue-1")
 	changedMind := errors.New("changed my mind")
 	err := b.store.Atomically(b.Context(), func(tx invoicing.Tx) error {
-		_, err := tx.NextNumber(b.Context(), invoice.Series)
+		_, err := tx.NextNumber(invoice.Series)
 		return errors.Join(err, changedMind)
 	})
 	if !errors.Is(err, changedMind) {
@@ -173,9 +172,9 @@ type sequenceTx struct {
 	pool *pgxpool.Pool
 }
 
-func (t sequenceTx) NextNumber(ctx context.Context, s numbering.Series) (numbering.Number, error) {
+func (t sequenceTx) NextNumber(s numbering.Series) (numbering.Number, error) {
 	n := numbering.Number{Series: s}
-	err := t.pool.QueryRow(ctx, "SELECT nextval('numbers'), clock_timestamp()").Scan(&n.Ordinal, &n.TakenAt)
+	err := t.pool.QueryRow(context.Background(), "SELECT nextval('numbers'), clock_timestamp()").Scan(&n.Ordinal, &n.TakenAt)
 	n.TakenAt = n.TakenAt.UTC()
 	return n, err
 }
@@ -206,7 +205,7 @@ func newBench(t *testing.T) *bench {
 	db, err := postgres.Open(t.Context(), config)
 	b.must(err)
 	t.Cleanup(db.Close)
-	b.store, b.outbox = postgres.NewStore(db, messaging.NewSignal()), postgres.NewOutbox(db)
+	b.store, b.outbox = postgres.NewStore(postgres.StoreOptions{DB: db, Alone: db, Appended: messaging.NewSignal()}), postgres.NewOutbox(db)
 	b.pool, err = pgxpool.New(t.Context(), url)
 	b.must(err)
 	t.Cleanup(b.pool.Close)
@@ -247,32 +246,31 @@ func (b *bench) exec(statement string) {
 // issue issues an invoice, enters that into the ledger, and returns its id.
 func (b *bench) issue(key string) string {
 	b.Helper()
-	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
-	answer, err := invoicing.NewCommands(b.store, time.Now, func(string, string) {}).Issue(ctx,
-		invoicing.Issue{CustomerID: invoice.CustomerID(key), Total: money.New(100, "EUR")}, invoicing.Reply{Render: render})
-	b.must(err)
-	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Issue, Amount: 100, Answers: answers(answer)})
+	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Issue, Amount: 100, Answers: b.run(key,
+		invoicing.Issue{CustomerID: invoice.CustomerID(key), Total: money.New(100, "EUR")})})
 	return b.ledger[len(b.ledger)-1].Answers[0].Invoice().ID
 }
 
 func (b *bench) pay(id, key string) {
 	b.Helper()
-	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
-	answer, err := invoicing.NewCommands(b.store, time.Now, func(string, string) {}).Pay(ctx,
-		invoicing.Pay{InvoiceID: id, Reference: invoice.PaymentReference(key)}, invoicing.Reply{Render: render})
-	b.must(err)
-	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Pay, InvoiceID: id, Answers: answers(answer)})
+	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Pay, InvoiceID: id, Answers: b.run(key,
+		invoicing.Pay{InvoiceID: id, Reference: invoice.PaymentReference(key)})})
 }
 
-func render(v invoicing.View) (idempotency.Answer, error) {
+// run runs a command and returns its answer.
+func (b *bench) run(key string, command invoicing.Command) []check.Answer {
+	b.Helper()
+	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
+	var v invoicing.View
+	b.must(b.store.Atomically(ctx, func(tx invoicing.Tx) (err error) {
+		v, err = command.Do(tx, time.Now())
+		return err
+	}))
 	body, err := json.Marshal(check.ShownInvoice{
 		ID: v.ID, Number: v.Number, CustomerID: string(v.CustomerID), Amount: v.Total.Amount(), Status: string(v.Status),
 	})
-	return idempotency.Answer{Status: http.StatusOK, Body: body}, err
-}
-
-func answers(a idempotency.Answer) []check.Answer {
-	return []check.Answer{{Status: a.Status, Body: string(a.Body)}}
+	b.must(err)
+	return []check.Answer{{Status: http.StatusOK, Body: string(body)}}
 }
 
 // relay publishes what is in the outbox.
@@ -315,9 +313,7 @@ func (b *bench) deliver() {
 			continue
 		}
 		ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: m.CorrelationID, CausationID: m.Envelope.ID})
-		_, err := once.Do(ctx, handler.Name, m.Envelope, false, func(ctx context.Context, tx invoicing.Tx) error {
-			return handler.Handle(ctx, tx, m.Envelope)
-		})
+		_, err := once.Do(ctx, handler, m.Envelope, false)
 		b.must(err)
 	}
 }

@@ -7,7 +7,6 @@ package dbgen
 
 import (
 	"context"
-	"time"
 )
 
 const documentsOfInvoices = `-- name: DocumentsOfInvoices :many
@@ -40,32 +39,4 @@ func (q *Queries) DocumentsOfInvoices(ctx context.Context, invoiceIds []string) 
 		return nil, err
 	}
 	return items, nil
-}
-
-const insertDocument = `-- name: InsertDocument :exec
-INSERT INTO documents (id, invoice_id, kind, number, amount, currency, issued_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-`
-
-type InsertDocumentParams struct {
-	ID        string
-	InvoiceID string
-	Kind      string
-	Number    string
-	Amount    int64
-	Currency  string
-	IssuedAt  time.Time
-}
-
-func (q *Queries) InsertDocument(ctx context.Context, arg InsertDocumentParams) error {
-	_, err := q.db.Exec(ctx, insertDocument,
-		arg.ID,
-		arg.InvoiceID,
-		arg.Kind,
-		arg.Number,
-		arg.Amount,
-		arg.Currency,
-		arg.IssuedAt,
-	)
-	return err
 }

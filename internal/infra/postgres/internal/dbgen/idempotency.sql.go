@@ -11,41 +11,6 @@ import (
 	"time"
 )
 
-const keepAnswer = `-- name: KeepAnswer :exec
-INSERT INTO idempotency_keys (key, fingerprint, status, header, body)
-VALUES ($1, $2, $3, $4, $5)
-`
-
-type KeepAnswerParams struct {
-	Key         string
-	Fingerprint string
-	Status      int32
-	Header      string
-	Body        []byte
-}
-
-func (q *Queries) KeepAnswer(ctx context.Context, arg KeepAnswerParams) error {
-	_, err := q.db.Exec(ctx, keepAnswer,
-		arg.Key,
-		arg.Fingerprint,
-		arg.Status,
-		arg.Header,
-		arg.Body,
-	)
-	return err
-}
-
-const lockIdempotencyKey = `-- name: LockIdempotencyKey :one
-SELECT pg_try_advisory_xact_lock(hashtextextended($1::text, 0))::boolean AS locked
-`
-
-func (q *Queries) LockIdempotencyKey(ctx context.Context, key string) (bool, error) {
-	row := q.db.QueryRow(ctx, lockIdempotencyKey, key)
-	var locked bool
-	err := row.Scan(&locked)
-	return locked, err
-}
-
 const purgeAnswers = `-- name: PurgeAnswers :execrows
 DELETE FROM idempotency_keys
 WHERE key = ANY (ARRAY(
@@ -67,30 +32,4 @@ func (q *Queries) PurgeAnswers(ctx context.Context, arg PurgeAnswersParams) (int
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const recallAnswer = `-- name: RecallAnswer :one
-SELECT fingerprint, status, header, body
-FROM idempotency_keys
-WHERE key = $1
-`
-
-type RecallAnswerRow struct {
-	Fingerprint string
-	Status      int32
-	Header      string
-	Body        []byte
-}
-
-// A statement of its own: its snapshot must be taken after the lock.
-func (q *Queries) RecallAnswer(ctx context.Context, key string) (RecallAnswerRow, error) {
-	row := q.db.QueryRow(ctx, recallAnswer, key)
-	var i RecallAnswerRow
-	err := row.Scan(
-		&i.Fingerprint,
-		&i.Status,
-		&i.Header,
-		&i.Body,
-	)
-	return i, err
 }

@@ -34,23 +34,3 @@ func (q *Queries) PurgeInbox(ctx context.Context, arg PurgeInboxParams) (int64, 
 	}
 	return result.RowsAffected(), nil
 }
-
-const receive = `-- name: Receive :execrows
-INSERT INTO inbox (handler, message_id)
-VALUES ($1, $2)
-ON CONFLICT DO NOTHING
-`
-
-type ReceiveParams struct {
-	Handler   string
-	MessageID string
-}
-
-// While another transaction inserts the same row, this waits for its end.
-func (q *Queries) Receive(ctx context.Context, arg ReceiveParams) (int64, error) {
-	result, err := q.db.Exec(ctx, receive, arg.Handler, arg.MessageID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}

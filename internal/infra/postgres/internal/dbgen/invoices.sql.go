@@ -35,38 +35,6 @@ func (q *Queries) GetInvoice(ctx context.Context, id string) (Invoice, error) {
 	return i, err
 }
 
-const insertInvoice = `-- name: InsertInvoice :exec
-INSERT INTO invoices (id, number, customer_id, amount, currency, status, due_date, issued_at, version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-`
-
-type InsertInvoiceParams struct {
-	ID         string
-	Number     string
-	CustomerID string
-	Amount     int64
-	Currency   string
-	Status     string
-	DueDate    time.Time
-	IssuedAt   time.Time
-	Version    int32
-}
-
-func (q *Queries) InsertInvoice(ctx context.Context, arg InsertInvoiceParams) error {
-	_, err := q.db.Exec(ctx, insertInvoice,
-		arg.ID,
-		arg.Number,
-		arg.CustomerID,
-		arg.Amount,
-		arg.Currency,
-		arg.Status,
-		arg.DueDate,
-		arg.IssuedAt,
-		arg.Version,
-	)
-	return err
-}
-
 const listInvoices = `-- name: ListInvoices :many
 SELECT page.id, page.number, page.customer_id, page.amount, page.currency, page.status, page.due_date, page.issued_at, page.paid_at, page.payment_reference, page.cancelled_at, page.cancellation_reason, page.version FROM unnest($1::text[]) AS wanted(status)
 CROSS JOIN LATERAL (
@@ -185,63 +153,4 @@ func (q *Queries) ListInvoicesOfCustomer(ctx context.Context, arg ListInvoicesOf
 		return nil, err
 	}
 	return items, nil
-}
-
-const lockInvoice = `-- name: LockInvoice :one
-SELECT id, number, customer_id, amount, currency, status, due_date, issued_at, paid_at, payment_reference, cancelled_at, cancellation_reason, version FROM invoices WHERE id = $1 FOR NO KEY UPDATE
-`
-
-func (q *Queries) LockInvoice(ctx context.Context, id string) (Invoice, error) {
-	row := q.db.QueryRow(ctx, lockInvoice, id)
-	var i Invoice
-	err := row.Scan(
-		&i.ID,
-		&i.Number,
-		&i.CustomerID,
-		&i.Amount,
-		&i.Currency,
-		&i.Status,
-		&i.DueDate,
-		&i.IssuedAt,
-		&i.PaidAt,
-		&i.PaymentReference,
-		&i.CancelledAt,
-		&i.CancellationReason,
-		&i.Version,
-	)
-	return i, err
-}
-
-const updateInvoice = `-- name: UpdateInvoice :execrows
-UPDATE invoices
-SET status = $2, paid_at = $3, payment_reference = $4, cancelled_at = $5, cancellation_reason = $6, version = $7
-WHERE id = $1 AND version = $8
-`
-
-type UpdateInvoiceParams struct {
-	ID                 string
-	Status             string
-	PaidAt             *time.Time
-	PaymentReference   *string
-	CancelledAt        *time.Time
-	CancellationReason *string
-	Version            int32
-	SavedVersion       int32
-}
-
-func (q *Queries) UpdateInvoice(ctx context.Context, arg UpdateInvoiceParams) (int64, error) {
-	result, err := q.db.Exec(ctx, updateInvoice,
-		arg.ID,
-		arg.Status,
-		arg.PaidAt,
-		arg.PaymentReference,
-		arg.CancelledAt,
-		arg.CancellationReason,
-		arg.Version,
-		arg.SavedVersion,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }

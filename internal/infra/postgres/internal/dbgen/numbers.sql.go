@@ -4,37 +4,3 @@
 // source: numbers.sql
 
 package dbgen
-
-import (
-	"context"
-	"time"
-)
-
-const takeNumber = `-- name: TakeNumber :one
-INSERT INTO number_series AS s (series, ordinal, taken_at)
-VALUES ($1, 1, clock_timestamp())
-ON CONFLICT (series) DO UPDATE
-SET (ordinal, taken_at) = (
-    SELECT CASE
-             WHEN extract(year FROM clock.t AT TIME ZONE 'UTC') = extract(year FROM s.taken_at AT TIME ZONE 'UTC')
-             THEN s.ordinal + 1
-             ELSE 1
-           END,
-           clock.t
-    FROM (SELECT greatest(clock_timestamp(), s.taken_at + interval '1 microsecond') AS t) AS clock)
-RETURNING s.ordinal, s.taken_at
-`
-
-type TakeNumberRow struct {
-	Ordinal int32
-	TakenAt time.Time
-}
-
-// Locks the series until the transaction ends. The instant is read under that
-// lock and never goes back, whatever the clock does.
-func (q *Queries) TakeNumber(ctx context.Context, series string) (TakeNumberRow, error) {
-	row := q.db.QueryRow(ctx, takeNumber, series)
-	var i TakeNumberRow
-	err := row.Scan(&i.Ordinal, &i.TakenAt)
-	return i, err
-}

@@ -10,32 +10,6 @@ import (
 	"time"
 )
 
-const appendToOutbox = `-- name: AppendToOutbox :exec
-INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, traceparent)
-VALUES ($1, $2, $3, $4, $5, $6)
-`
-
-type AppendToOutboxParams struct {
-	ID            string
-	AggregateType string
-	AggregateID   string
-	Type          string
-	Payload       string
-	Traceparent   *string
-}
-
-func (q *Queries) AppendToOutbox(ctx context.Context, arg AppendToOutboxParams) error {
-	_, err := q.db.Exec(ctx, appendToOutbox,
-		arg.ID,
-		arg.AggregateType,
-		arg.AggregateID,
-		arg.Type,
-		arg.Payload,
-		arg.Traceparent,
-	)
-	return err
-}
-
 const blockEvent = `-- name: BlockEvent :exec
 UPDATE outbox
 SET blocked_until = now() + $1::interval, blocked_error = $2::text
