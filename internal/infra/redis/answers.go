@@ -31,7 +31,7 @@ var _ idempotency.Cache = (*Answers)(nil)
 // NewAnswers returns the Answers whose keys start with prefix. They speak of the
 // given database.
 func NewAnswers(client *redis.Client, prefix string, database Database) *Answers {
-	return &Answers{bound{client, prefix, database}}
+	return &Answers{newBound(client, prefix, database)}
 }
 
 // Begin takes the key for owner, or returns its answer.

@@ -45,9 +45,13 @@ return 0
 
 // bound are keys whose values are bound to a database.
 type bound struct {
-	client   *redis.Client
+	scripts  *scripts
 	prefix   string
 	database Database
+}
+
+func newBound(client *redis.Client, prefix string, database Database) bound {
+	return bound{newScripts(client), prefix, database}
 }
 
 // take gives key the value for ttl, unless it has one: that is what it returns, once
@@ -57,9 +61,9 @@ func (b bound) take(ctx context.Context, key, value string, ttl time.Duration) (
 	if err != nil {
 		return "", err
 	}
-	held, err := take.Run(ctx, b.client, []string{b.prefix + key}, identity+" ", value, ttl.Milliseconds()).Text()
+	held, err := b.scripts.run(ctx, take, b.prefix+key, identity+" ", value, ttl.Milliseconds())
 	if err != nil || held == "" {
-		return "", unavailable(err)
+		return "", err
 	}
 	switch now, err := b.database(ctx, 0); {
 	case err != nil:
@@ -78,7 +82,8 @@ func (b bound) replace(ctx context.Context, key, taken, value string, ttl time.D
 	if err != nil {
 		return err
 	}
-	return unavailable(replace.Run(ctx, b.client, []string{b.prefix + key}, identity+" "+taken, identity+" "+value, ttl.Milliseconds()).Err())
+	_, err = b.scripts.run(ctx, replace, b.prefix+key, identity+" "+taken, identity+" "+value, ttl.Milliseconds())
+	return err
 }
 
 // release frees key, if it still has the value that it was taken with.
@@ -87,5 +92,6 @@ func (b bound) release(ctx context.Context, key, taken string) error {
 	if err != nil {
 		return err
 	}
-	return unavailable(release.Run(ctx, b.client, []string{b.prefix + key}, identity+" "+taken).Err())
+	_, err = b.scripts.run(ctx, release, b.prefix+key, identity+" "+taken)
+	return err
 }

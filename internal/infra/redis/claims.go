@@ -26,7 +26,7 @@ var _ messaging.Claims = (*Claims)(nil)
 // NewClaims returns the Claims whose keys start with prefix. They speak of the
 // given database.
 func NewClaims(client *redis.Client, prefix string, database Database) *Claims {
-	return &Claims{bound{client, prefix, database}}
+	return &Claims{newBound(client, prefix, database)}
 }
 
 // Claim takes key for owner. An owner's second claim finds the key held.
