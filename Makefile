@@ -40,9 +40,12 @@ check: $(BIN)/tools $(BIN)/promtool ## check format, vet, lint, generated code, 
 	$(BIN)/promtool test rules $(OBS)/alerts_test.yaml
 	go test ./internal
 
-bench: ## measure the relay: events per second, and from commit to stream
+BENCH := .
+bench: ## measure the relay (BENCH=Drain for a part of it, BENCH= for none), then the service beside pgbench; ARGS='-duration 5s'
 	go run ./cmd/dev install
-	go test -run '^$$' -bench . $(ARGS) ./cmd/billing ./internal/infra/...
+	go test -run '^$$' -bench '$(BENCH)' ./cmd/billing ./internal/infra/...
+	go build -o $(BIN)/ ./cmd/billing ./cmd/bench
+	$(BIN)/bench -svg docs/images/bench.svg $(ARGS)
 
 chaos: ## break everything under load and check every promise; ARGS='-duration 10m -seed 7'
 	go run ./cmd/dev install
