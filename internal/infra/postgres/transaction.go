@@ -73,6 +73,12 @@ func (t *transaction[T]) Commit(ctx context.Context) error {
 	return err
 }
 
+// planned makes the server look up each row by its key. It plans a statement when
+// a connection first uses it, which may be while the tables are empty, and keeps
+// the plan when they no longer are.
+const planned = ", set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)" +
+	", set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+
 // pipeline returns a round trip, with which the transaction begins if it has not
 // yet.
 func (t *transaction[T]) pipeline(ctx context.Context) (*pipeline, error) {
@@ -81,15 +87,16 @@ func (t *transaction[T]) pipeline(ctx context.Context) (*pipeline, error) {
 		return p, nil
 	}
 	t.begun = true
+	settings := settings(t.conn.PgConn()) + planned
 	begins := func(err error) error { return fmt.Errorf("begin: %w", err) }
 	if early, _ := t.conn.PgConn().CustomData()[lookupKey].(bool); early {
-		if _, err := t.conn.Exec(ctx, begin+"; "+settings(t.conn.PgConn())); err != nil {
+		if _, err := t.conn.Exec(ctx, begin+"; "+settings); err != nil {
 			return nil, begins(err)
 		}
 		return p, nil
 	}
 	p.statement(begin, begins)
-	p.statement(settings(t.conn.PgConn()), begins)
+	p.statement(settings, begins)
 	return p, nil
 }
 
