@@ -75,7 +75,7 @@ func loadConfig(getenv func(string) string, n needs) (config, error) {
 		ConsumerMaxDeliver:  e.number("BILLING_CONSUMER_MAX_DELIVER", 5, 100),
 		ConsumerAckWait:     e.duration("BILLING_CONSUMER_ACK_WAIT", 30*time.Second, 100*time.Millisecond, time.Hour),
 		ConsumerBackoff:     e.duration("BILLING_CONSUMER_BACKOFF", time.Second, time.Millisecond, time.Hour),
-		ConsumerConcurrency: e.number("BILLING_CONSUMER_CONCURRENCY", 8, 256),
+		ConsumerConcurrency: e.number("BILLING_CONSUMER_CONCURRENCY", 32, 256),
 
 		DedupTTL:      e.duration("BILLING_DEDUP_TTL", 24*time.Hour, time.Second, 365*24*time.Hour),
 		DedupStrategy: e.oneOf("BILLING_DEDUP_STRATEGY", "event-id", "natural-key"),

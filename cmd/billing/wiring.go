@@ -50,9 +50,10 @@ const (
 	effectsShare  = 20
 )
 
-// groups is how many transactions share one, for commands as for effects. Two of
-// them work side by side: while one is being committed, the other is prepared.
-var groups = groupcommit.Size{Groups: 2, Members: 128}
+// groups is how many transactions share one, for commands as for effects. One
+// group at a time is the largest: more of them side by side were slower, since
+// each has a price of its own.
+var groups = groupcommit.Size{Groups: 1, Members: 128}
 
 var dedupKeys = map[string]messaging.DedupKey{
 	"event-id":    messaging.ByEventID,

@@ -46,10 +46,18 @@ var ErrBatchRejected = errors.New("atomic batch rejected")
 // message of its aggregate was not published.
 var ErrHeldBack = errors.New("held back behind an earlier event of its aggregate")
 
+// A batch has a price of its own, in the database as in the stream. So as long as
+// batches are crowds they begin at this pace, and become larger; a few events at a
+// time are published at once.
+const (
+	crowd = 32
+	pace  = 20 * time.Millisecond
+)
+
 // atomicFrom is the batch size from which one atomic batch costs less than
 // pipelined single messages: it needs one fsync instead of one a message, but
 // two round trips more.
-const atomicFrom = 64
+const atomicFrom = 16
 
 // MaxBatch is how many messages a batch has at most: a server takes no more as
 // one atomic batch.
@@ -84,7 +92,7 @@ func NewRelay(outbox Outbox, publisher Publisher, wake Signal, options RelayOpti
 func (r *Relay) Run(ctx context.Context) {
 	failures, busy := 0, 0
 	for ctx.Err() == nil {
-		wait := r.options.PollInterval
+		wait, start := r.options.PollInterval, time.Now()
 		switch n, err := r.batch(ctx); {
 		case errors.Is(err, ErrBusy):
 			// What woke us may have been committed after the holder looked, so
@@ -105,6 +113,8 @@ func (r *Relay) Run(ctx context.Context) {
 			continue
 		case n >= r.options.BatchSize:
 			wait = 0 // there may be more
+		case n >= crowd:
+			r.pause(ctx, time.Until(start.Add(pace)), nil)
 		}
 		failures, busy = 0, 0
 		r.pause(ctx, wait, r.wake)
