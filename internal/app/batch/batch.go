@@ -40,6 +40,13 @@ func (q *Queue[T]) Add(item T) {
 	}
 }
 
+// Len returns how many items wait.
+func (q *Queue[T]) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
 func (q *Queue[T]) run() {
 	for {
 		// Who is ready to run may be about to come, and costs nothing to wait for.

@@ -40,14 +40,14 @@ type Message struct {
 // Seal gives the event an id, puts it in an Envelope with the Trace of the work
 // that recorded it, and returns the message that carries it.
 func Seal(trace Trace, e event.Event) (Message, error) {
-	data, err := json.Marshal(e.Data)
-	if err != nil {
-		return Message{}, fmt.Errorf("encode %s: %w", e.Type, err)
-	}
 	if trace.CorrelationID == "" {
 		trace.CorrelationID = NewCorrelationID()
 	}
-	envelope := Envelope{
+	// Together with the data in one go: this Data hides the Envelope's.
+	envelope := struct {
+		Envelope
+		Data any `json:"data"`
+	}{Envelope{
 		ID:            NewID("evt_"),
 		Type:          e.Type,
 		Timestamp:     e.OccurredAt.UTC(),
@@ -56,11 +56,10 @@ func Seal(trace Trace, e event.Event) (Message, error) {
 		AggregateID:   e.AggregateID,
 		AggregateType: e.AggregateType,
 		Version:       e.Version,
-		Data:          data,
-	}
+	}, e.Data}
 	payload, err := json.Marshal(envelope)
 	if err != nil {
-		return Message{}, fmt.Errorf("encode envelope of %s: %w", e.Type, err)
+		return Message{}, fmt.Errorf("encode %s: %w", e.Type, err)
 	}
 	return Message{
 		ID:            envelope.ID,

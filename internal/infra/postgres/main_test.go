@@ -46,7 +46,7 @@ func setup(t *testing.T) *bench {
 
 // options are those of a store whose transactions are shared.
 func (b *bench) options() postgres.StoreOptions {
-	return postgres.StoreOptions{DB: b.db, Alone: b.db.Share(25), Groups: groupcommit.Size{Groups: 2, Members: 128}, Appended: b.appended}
+	return postgres.StoreOptions{DB: b.db, Alone: b.db.Share(25), Groups: groupcommit.Size{Groups: 1, Members: 128}, Appended: b.appended}
 }
 
 // open opens the database at url as the service does.

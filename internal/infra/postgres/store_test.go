@@ -231,8 +231,9 @@ func TestInboxForgetsWhatWasRolledBack(t *testing.T) {
 func TestKeptAnswerIsRecalledByteForByte(t *testing.T) {
 	b := setup(t)
 	answer := idempotency.Answer{Status: 201, Header: map[string]string{"Location": "/v1/invoices/inv_1"}, Body: []byte("{\"a\": 1}\n")}
+	other := postgres.NewStore(b.options()) // of another instance
 	recall := func(r idempotency.Request) (known *idempotency.Answer, err error) {
-		err = b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
+		err = other.Atomically(t.Context(), func(tx invoicing.Tx) error {
 			known, err = tx.Recall(r)
 			return err
 		})

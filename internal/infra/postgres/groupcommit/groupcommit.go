@@ -136,6 +136,9 @@ func (g *Group[T]) Atomically(ctx context.Context, work func(tx T) error) error 
 	return m.err
 }
 
+// Waiting returns how many members wait for a group.
+func (g *Group[T]) Waiting() int { return g.queue.Len() }
+
 // run commits the work of the members, or ends them with an error.
 func (g *Group[T]) run(members []*member[T], waits bool) {
 	for attempt := 1; ; {
