@@ -243,7 +243,6 @@ func TestConnectionThatIsLost(t *testing.T) {
 		"before the commit": {"CREATE TRIGGER cut AFTER INSERT ON invoices FOR EACH ROW EXECUTE FUNCTION cut()", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			b := setup(t)
 			_, err := b.issue(t.Context())
 			must(t, err)

@@ -27,9 +27,9 @@ type kept struct {
 // Recall implements idempotency.Tx. As long as it is not known, there is no
 // answer: so what the command asks for is loaded together with that.
 func (m member) Recall(r idempotency.Request) (*idempotency.Answer, error) {
-	k, known, err := m.answers.Get(r.Key)
+	k, known, _ := m.answers.Get(r.Key)
 	switch {
-	case err != nil || !known:
+	case !known:
 		return nil, nil
 	case k.inFlight:
 		return nil, idempotency.ErrInFlight

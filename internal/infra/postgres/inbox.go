@@ -19,8 +19,8 @@ type inbox struct {
 // taken for a new one: so what its effect asks for is loaded together with that.
 func (m member) Receive(handler, key string) (bool, error) {
 	received := handler + " " + key
-	_, known, err := m.inbox.Get(received)
-	if err == nil && !known {
+	_, known, _ := m.inbox.Get(received)
+	if !known {
 		m.inbox.Set(received, received)
 	}
 	return !known, nil

@@ -1,3 +1,5 @@
+// Package postgres keeps the state of the service in PostgreSQL 15 or later: its
+// tables, the outbox, the inbox, and the answers to commands.
 package postgres
 
 import (

@@ -139,44 +139,50 @@ func (g *Group[T]) Atomically(ctx context.Context, work func(tx T) error) error 
 // Waiting returns how many members wait for a group.
 func (g *Group[T]) Waiting() int { return g.queue.Len() }
 
-// run commits the work of the members, or ends them with an error.
+// run commits the work of the members, or ends them with an error. If waits is
+// set there is one, which takes its time for locks.
 func (g *Group[T]) run(members []*member[T], waits bool) {
-	for attempt := 1; ; {
+	attempt := 1
+	for len(members) > 0 && g.try(members, waits, &attempt) {
 		members = slices.DeleteFunc(members, (*member[T]).isOver)
-		if len(members) == 0 {
-			return
+	}
+}
+
+// try runs a transaction for the members. It reports whether it has to be tried
+// again, for those that are not over.
+func (g *Group[T]) try(members []*member[T], waits bool, attempt *int) (again bool) {
+	ctx, cancel := deadline(members)
+	defer cancel()
+	t := turn[T]{members: members}
+	err := g.db.Transact(ctx, waits, func(tx Transaction[T]) error { return t.take(ctx, tx) })
+	switch {
+	case err == nil:
+		t.tell()
+		g.each(t.locked)
+		return false
+	case errors.Is(err, errLeft):
+		return true // without it
+	}
+	switch verdict := g.db.Judge(err); {
+	case verdict == Again && *attempt < attempts:
+		*attempt++
+		select {
+		case <-ctx.Done():
+		case <-time.After(rand.N(time.Duration(*attempt) * 20 * time.Millisecond)):
 		}
-		ctx, cancel := deadline(members)
-		t := turn[T]{members: members}
-		err := g.db.Transact(ctx, waits, func(tx Transaction[T]) error { return t.take(ctx, tx) })
-		cancel()
-		if err == nil {
-			t.tell()
-			g.each(t.locked)
-			return
-		}
-		if errors.Is(err, errLeft) {
-			continue // without it
-		}
-		switch verdict := g.db.Judge(err); {
-		case verdict == Again && attempt < attempts:
-			attempt++
-			time.Sleep(rand.N(time.Duration(attempt) * 20 * time.Millisecond))
-		case verdict == Divide && len(members) > 1:
-			half := len(members) / 2
-			g.run(members[:half], waits)
-			g.run(members[half:], waits)
-			return
-		case verdict == Disband && !waits:
-			g.each(members)
-			return
-		default:
-			for _, m := range members {
-				m.finish(err)
-			}
-			return
+		return true
+	case verdict == Divide && len(members) > 1:
+		half := len(members) / 2
+		g.run(members[:half:half], waits)
+		g.run(members[half:], waits)
+	case verdict == Disband && !waits:
+		g.each(members)
+	default:
+		for _, m := range members {
+			m.finish(err)
 		}
 	}
+	return false
 }
 
 // each gives members a transaction to themselves.
