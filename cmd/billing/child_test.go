@@ -32,7 +32,7 @@ const hurry = time.Second
 
 // The children: programs that die, or hang, at an exact step.
 const (
-	diesBeforeCommit     = "dies after all writes, before the commit"
+	diesBeforeCommit     = "dies after the work, before the commit"
 	diesAfterCommit      = "dies after the commit, before the answer"
 	diesBeforePublish    = "dies after the commit, before the publication"
 	diesAfterPublish     = "dies after the publication, before the mark"

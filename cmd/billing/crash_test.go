@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/winaity/billing/internal/domain/invoice"
@@ -62,6 +64,44 @@ func TestCrashAfterTheCommitBeforeTheAnswer(t *testing.T) {
 	}
 	if n := s.count("invoices"); n != 1 {
 		t.Errorf("%d invoices for one key", n)
+	}
+	s.prove()
+}
+
+// Invariants 4 and 5, of several commands that share a commit: whoever was not
+// answered when the process died learns the truth by its key.
+func TestCrashBetweenTheCommitOfAGroupAndItsFirstAnswer(t *testing.T) {
+	s := newStack(t)
+	c := s.serveIn(diesAfterCommit, nil)
+	const members = 16
+	var all sync.WaitGroup
+	for n := range members {
+		all.Go(func() {
+			if a, err := c.try(http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", fmt.Sprint("key-", n)); err == nil {
+				t.Errorf("got the answer %s", a.Status)
+			}
+		})
+	}
+	all.Wait()
+	c.awaitDeath()
+	s.eventually("Postgres has noticed", func() bool {
+		return s.count("pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'") == 0
+	})
+	committed := s.count("idempotency_keys")
+	if committed == 0 {
+		t.Error("it died too early")
+	}
+	i := s.serve(nil)
+	s.flushRedis() // as if the leases had run out
+	replayed := 0
+	for n := range members {
+		a := i.expect(http.StatusCreated, http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", fmt.Sprint("key-", n))
+		if a.Header.Get("Idempotent-Replayed") == "true" {
+			replayed++
+		}
+	}
+	if replayed != committed || s.count("invoices") != members {
+		t.Errorf("%d were committed, %d replayed; %d invoices for %d keys", committed, replayed, s.count("invoices"), members)
 	}
 	s.prove()
 }

@@ -2,19 +2,16 @@ package check_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/winaity/billing/cmd/chaos/internal/check"
+	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/devstack"
@@ -22,9 +19,7 @@ import (
 	"github.com/winaity/billing/internal/domain/invoice"
 	"github.com/winaity/billing/internal/domain/money"
 	"github.com/winaity/billing/internal/domain/numbering"
-	natsbus "github.com/winaity/billing/internal/infra/nats"
-	"github.com/winaity/billing/internal/infra/postgres"
-	"github.com/winaity/billing/sql"
+	"github.com/winaity/billing/internal/infra/metrics"
 )
 
 func TestMain(m *testing.M) { os.Exit(devstack.Run(m)) }
@@ -36,10 +31,12 @@ func TestCheckNoticesEachGuardThatIsMissing(t *testing.T) {
 		play func(b *bench, guarded bool)
 		want check.Class
 	}{
-		"events in the transaction of their change":  {dieAfterSave, check.Lost},
-		"inbox row in the transaction of its effect": {deliverTwice, check.Doubled},
-		"one event of an aggregate in flight":        {loseOnePublication, check.Reordered},
-		"numbers from a row":                         {rollBackANumber, check.Gap},
+		"events in the transaction of their change":   {dieAfterSave, check.Lost},
+		"inbox row in the transaction of its effect":  {deliverTwice, check.Doubled},
+		"one event of an aggregate in flight":         {loseOnePublication, check.Reordered},
+		"numbers from a row":                          {rollBackANumber, check.Gap},
+		"a refused member's number is the next one's": {refuseAMember, check.Gap},
+		"each member's key has its own answer":        {answerTwoMembers, check.Contradiction},
 	} {
 		t.Run(name, func(t *testing.T) {
 			guarded := newBench(t)
@@ -179,159 +176,98 @@ func (t sequenceTx) NextNumber(s numbering.Series) (numbering.Number, error) {
 	return n, err
 }
 
-// bench is the parts of the service on a real database and a real stream, and a
-// client's ledger.
-type bench struct {
-	*testing.T
-	pool      *pgxpool.Pool
-	store     invoicing.Store
-	outbox    *postgres.Outbox
-	publisher messaging.Publisher
-	letters   *natsbus.DeadLetters
-	js        jetstream.JetStream
-	ledger    []check.Command
-}
-
-var silence = slog.New(slog.DiscardHandler)
-
-func newBench(t *testing.T) *bench {
-	t.Helper()
-	b := &bench{T: t}
-	url := devstack.DatabaseForTest(t, nil)
-	config, err := postgres.ParseURL(url)
-	b.must(err)
-	_, err = postgres.Migrate(t.Context(), config, sql.Migrations())
-	b.must(err)
-	db, err := postgres.Open(t.Context(), config)
-	b.must(err)
-	t.Cleanup(db.Close)
-	b.store, b.outbox = postgres.NewStore(postgres.StoreOptions{DB: db, Alone: db, Appended: messaging.NewSignal()}), postgres.NewOutbox(db)
-	b.pool, err = pgxpool.New(t.Context(), url)
-	b.must(err)
-	t.Cleanup(b.pool.Close)
-
-	server := devstack.NATSForTest(t)
-	broker, err := natsbus.ParseURL(server.URL())
-	b.must(err)
-	conn, err := natsbus.Connect(broker, "test", silence, func() {})
-	b.must(err)
-	t.Cleanup(conn.Close)
-	b.must(conn.Ensure(t.Context(), natsbus.BillingTopology(natsbus.Settings{
-		Replicas: 1, MaxDeliver: 5, AckWait: 30 * time.Second, Subjects: []string{invoice.TypePaid, invoice.TypeCancelled},
-	})))
-	publisher, err := natsbus.NewPublisher(conn, 5*time.Second)
-	b.must(err)
-	b.publisher, b.letters = publisher, natsbus.NewDeadLetters(conn, silence)
-	nc, err := nats.Connect(server.URL())
-	b.must(err)
-	t.Cleanup(nc.Close)
-	b.js, err = jetstream.New(nc)
-	b.must(err)
-	return b
-}
-
-func (b *bench) must(err error) {
-	b.Helper()
-	if err != nil {
+// A member of a group is refused after it has taken a number.
+func refuseAMember(b *bench, guarded bool) {
+	b.issue("issue-1")
+	if !guarded {
+		b.store = &unmindful{b.store}
+	}
+	changedMind := errors.New("changed my mind")
+	err := b.store.Atomically(b.Context(), func(tx invoicing.Tx) error {
+		_, err := tx.NextNumber(invoice.Series)
+		return errors.Join(err, changedMind)
+	})
+	if !errors.Is(err, changedMind) {
 		b.Fatal(err)
 	}
+	b.issue("issue-2")
+	b.relay(b.publisher)
 }
 
-func (b *bench) exec(statement string) {
-	b.Helper()
-	_, err := b.pool.Exec(b.Context(), statement)
-	b.must(err)
-}
+// unmindful is a store that commits what a refused member has done.
+type unmindful struct{ invoicing.Store }
 
-// issue issues an invoice, enters that into the ledger, and returns its id.
-func (b *bench) issue(key string) string {
-	b.Helper()
-	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Issue, Amount: 100, Answers: b.run(key,
-		invoicing.Issue{CustomerID: invoice.CustomerID(key), Total: money.New(100, "EUR")})})
-	return b.ledger[len(b.ledger)-1].Answers[0].Invoice().ID
-}
-
-func (b *bench) pay(id, key string) {
-	b.Helper()
-	b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Pay, InvoiceID: id, Answers: b.run(key,
-		invoicing.Pay{InvoiceID: id, Reference: invoice.PaymentReference(key)})})
-}
-
-// run runs a command and returns its answer.
-func (b *bench) run(key string, command invoicing.Command) []check.Answer {
-	b.Helper()
-	ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key})
-	var v invoicing.View
-	b.must(b.store.Atomically(ctx, func(tx invoicing.Tx) (err error) {
-		v, err = command.Do(tx, time.Now())
-		return err
-	}))
-	body, err := json.Marshal(check.ShownInvoice{
-		ID: v.ID, Number: v.Number, CustomerID: string(v.CustomerID), Amount: v.Total.Amount(), Status: string(v.Status),
+func (s *unmindful) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
+	var refusal error
+	err := s.Store.Atomically(ctx, func(tx invoicing.Tx) error {
+		refusal = f(tx)
+		return nil
 	})
-	b.must(err)
-	return []check.Answer{{Status: http.StatusOK, Body: string(body)}}
+	return errors.Join(err, refusal)
 }
 
-// relay publishes what is in the outbox.
-func (b *bench) relay(publisher messaging.Publisher) {
-	b.Helper()
-	ctx, stop := context.WithTimeout(b.Context(), 30*time.Second)
-	defer stop()
-	relay := messaging.NewRelay(b.outbox, publisher, messaging.NewSignal(), messaging.RelayOptions{
-		BatchSize: 100, PollInterval: 10 * time.Millisecond, BatchTimeout: 10 * time.Second,
-	}, messaging.NoObserver{}, silence)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		relay.Run(ctx)
-	}()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		backlog, err := b.outbox.Backlog(ctx)
-		b.must(err)
-		if backlog.Events == 0 {
-			break
-		}
-		<-again.C
+// Two members of a group have a key each, and send their command again.
+func answerTwoMembers(b *bench, guarded bool) {
+	guard := newGuard(b.store)
+	if !guarded {
+		guard = newGuard(&absentMinded{Store: b.store})
 	}
-	stop()
-	<-ended
-}
-
-// deliver hands every event of the stream to its handler, as if Redis had
-// forgotten all.
-func (b *bench) deliver() {
-	b.Helper()
-	once := messaging.NewOnce(b.store, forgottenClaims{}, messaging.OnceOptions{Key: messaging.ByEventID}, messaging.NoObserver{}, silence)
-	stream, err := check.ReadStream(b.Context(), b.js, b.letters)
-	b.must(err)
-	for _, m := range stream.Messages {
-		handler, ok := invoicing.Handlers()[m.Type]
-		if !ok {
-			continue
-		}
-		ctx := messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: m.CorrelationID, CausationID: m.Envelope.ID})
-		_, err := once.Do(ctx, handler, m.Envelope, false)
-		b.must(err)
+	for _, key := range []string{"issue-1", "issue-2"} {
+		b.ledger = append(b.ledger, check.Command{Key: key, Kind: check.Issue, Amount: 100})
 	}
+	for range 2 {
+		for i := range b.ledger {
+			key := b.ledger[i].Key
+			answer, err := guard.Do(messaging.WithTrace(b.Context(), messaging.Trace{CorrelationID: key}), idempotency.Command[invoicing.Tx]{
+				Request: idempotency.Request{Key: key, Fingerprint: "the same"},
+				Run: func(tx invoicing.Tx) (idempotency.Answer, error) {
+					v, err := invoicing.Issue{CustomerID: invoice.CustomerID(key), Total: money.New(100, "EUR")}.Do(tx, time.Now())
+					return idempotency.Answer{Status: http.StatusCreated, Body: shown(b.T, v)}, err
+				},
+			})
+			b.must(err)
+			b.ledger[i].Answers = append(b.ledger[i].Answers, check.Answer{Status: answer.Status, Body: string(answer.Body)})
+		}
+	}
+	b.relay(b.publisher)
 }
 
-type forgottenClaims struct{}
-
-func (forgottenClaims) Claim(context.Context, string, string, time.Duration) (messaging.ClaimState, error) {
-	return messaging.Claimed, nil
+// absentMinded is a store that keeps for each key the answer that it was to keep
+// for the first one.
+type absentMinded struct {
+	invoicing.Store
+	first *idempotency.Answer
 }
-func (forgottenClaims) Done(context.Context, string, string, time.Duration) error { return nil }
-func (forgottenClaims) Release(context.Context, string, string) error             { return nil }
 
-func (b *bench) check() check.Report {
-	b.Helper()
-	tables, err := check.ReadTables(b.Context(), b.pool)
-	b.must(err)
-	stream, err := check.ReadStream(b.Context(), b.js, b.letters)
-	b.must(err)
-	stream.Unsettled = 0 // deliveries were made by hand
-	return check.Check(b.ledger, check.Snapshot{Tables: tables, Stream: stream})
+func (s *absentMinded) Atomically(ctx context.Context, f func(invoicing.Tx) error) error {
+	return s.Store.Atomically(ctx, func(tx invoicing.Tx) error { return f(absentMindedTx{tx, s}) })
 }
+
+type absentMindedTx struct {
+	invoicing.Tx
+	store *absentMinded
+}
+
+func (t absentMindedTx) Keep(r idempotency.Request, a idempotency.Answer) error {
+	if t.store.first == nil {
+		t.store.first = &a
+	}
+	return t.Tx.Keep(r, *t.store.first)
+}
+
+// newGuard returns a guard without its fast path.
+func newGuard(store invoicing.Store) *idempotency.Guard[invoicing.Tx] {
+	return idempotency.NewGuard(store, noCache{}, time.Minute, metrics.New(metrics.Labels{}), silence)
+}
+
+type noCache struct{}
+
+func (noCache) Begin(context.Context, idempotency.Request, string, time.Duration) (*idempotency.Answer, error) {
+	return nil, nil
+}
+
+func (noCache) Finish(context.Context, idempotency.Request, string, idempotency.Answer, time.Duration) error {
+	return nil
+}
+
+func (noCache) Abandon(context.Context, idempotency.Request, string) error { return nil }
