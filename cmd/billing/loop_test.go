@@ -15,21 +15,22 @@ import (
 // Invariants 1 to 3 in the plain case: the whole loop, twice.
 func TestPaidInvoiceGetsAReceiptAndCancelledOneACreditNote(t *testing.T) {
 	for name, c := range map[string]struct {
+		groupCommit                              string
 		command, eventType, documentType, prefix string
 		document                                 func(answer) *struct{ ID, Number string }
 	}{
 		"paid": {
-			"/pay", invoice.TypePaid, document.TypeReceiptIssued, "RCT-",
+			"on", "/pay", invoice.TypePaid, document.TypeReceiptIssued, "RCT-",
 			func(a answer) *struct{ ID, Number string } { return a.invoice().Receipt },
 		},
 		"cancelled": {
-			"/cancel", invoice.TypeCancelled, document.TypeCreditNoteIssued, "CRN-",
+			"off", "/cancel", invoice.TypeCancelled, document.TypeCreditNoteIssued, "CRN-",
 			func(a answer) *struct{ ID, Number string } { return a.invoice().CreditNote },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t)
-			i := s.serve(nil)
+			i := s.serve(map[string]string{"BILLING_GROUP_COMMIT": c.groupCommit})
 			const correlation, traceparent = "corr-of-the-test", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 			id := i.issue("X-Correlation-ID", correlation, "traceparent", traceparent)
 			i.expect(http.StatusOK, http.MethodPost, "/v1/invoices/"+id+c.command, "", "X-Correlation-ID", correlation, "traceparent", traceparent)
@@ -107,11 +108,19 @@ func TestCommandWithAKeyHasOneEffectAndOneAnswer(t *testing.T) {
 // Invariant 5, side by side: of many requests with one key, to two instances,
 // one has the effect; the others get its answer or are told to come back.
 func TestManyRequestsWithOneKeyAtOnce(t *testing.T) {
-	for name, redisUp := range map[string]bool{"with Redis": true, "without Redis": false} {
+	for name, test := range map[string]struct {
+		redisUp     bool
+		groupCommit string
+	}{
+		"with Redis":           {true, "on"},
+		"without Redis":        {false, "on"},
+		"without group commit": {false, "off"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t)
-			instances := []*instance{s.serve(nil), s.serve(nil)}
-			if !redisUp {
+			environment := map[string]string{"BILLING_GROUP_COMMIT": test.groupCommit}
+			instances := []*instance{s.serve(environment), s.serve(environment)}
+			if !test.redisUp {
 				s.must(s.redis.Kill())
 			}
 			const requests = 20
