@@ -29,15 +29,19 @@ func NewQueue[T any](servers, most int, serve func(items []T)) *Queue[T] {
 	return &Queue[T]{serve: serve, servers: servers, most: most}
 }
 
-// Add puts an item into the queue. It does not wait for it to be served.
+// Add serves the item before it returns, alone, if a server is free; then it costs
+// no more than a call of serve. If not, Add does not wait for the item's turn.
 func (q *Queue[T]) Add(item T) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, item)
-	if q.busy < q.servers {
-		q.busy++
-		go q.run()
+	if q.busy == q.servers {
+		q.waiting = append(q.waiting, item)
+		q.mu.Unlock()
+		return
 	}
+	q.busy++
+	q.mu.Unlock()
+	defer q.goOn()
+	q.serve([]T{item})
 }
 
 // Len returns how many items wait.
@@ -45,6 +49,18 @@ func (q *Queue[T]) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.waiting)
+}
+
+// goOn lets the server go on with those who have come meanwhile, in a goroutine of
+// its own, or be free.
+func (q *Queue[T]) goOn() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.busy--
+		return
+	}
+	go q.run()
 }
 
 func (q *Queue[T]) run() {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/winaity/billing/internal/app/messaging"
@@ -25,7 +26,7 @@ func newPlumbing(u *groupcommit.Unit) *plumbing {
 		Unit:    u,
 		answers: answers{groupcommit.NewRows[string, kept](u)},
 		inbox:   inbox{groupcommit.NewRows[string, string](u)},
-		numbers: numbers{groupcommit.NewRows[string, counter](u)},
+		numbers: numbers{groupcommit.NewRows[string, counter](u), map[string]bool{}},
 		outbox:  appends{groupcommit.NewLog[messaging.Message](u)},
 	}
 }
@@ -42,7 +43,11 @@ type member struct {
 
 // NextNumber takes the next number of the series.
 func (m member) NextNumber(s numbering.Series) (numbering.Number, error) {
-	c, _, err := m.numbers.Get(string(s))
+	c, exists, err := m.numbers.Get(string(s))
+	if err == nil && !exists {
+		m.numbers.absent[string(s)] = true
+		err = m.numbers.AskAgain(string(s))
+	}
 	if err != nil {
 		return numbering.Number{}, err
 	}
@@ -66,6 +71,7 @@ func (m member) publish(events []event.Event) error {
 // numbers are the series that numbers are taken from.
 type numbers struct {
 	*groupcommit.Rows[string, counter]
+	absent map[string]bool // those that nobody has taken a number from yet: they are made
 }
 
 // counter is where a series has got to.
@@ -79,7 +85,9 @@ func (n numbers) load(ctx context.Context, p *pipeline, _ bool) {
 	if len(series) == 0 {
 		return
 	}
-	p.queued("create series", p.queries.CreateSeries(ctx, [][]string{series}).Exec)
+	if absent := slices.DeleteFunc(slices.Clone(series), func(s string) bool { return !n.absent[s] }); len(absent) > 0 {
+		p.queued("create series", p.queries.CreateSeries(ctx, [][]string{absent}).Exec)
+	}
 	each(p, "lock series", p.queries.LockSeries(ctx, [][]string{series}).Query, func(row dbgen.LockSeriesRow) {
 		last := numbering.Number{Series: numbering.Series(row.Series), Ordinal: int(row.Ordinal), TakenAt: row.TakenAt.UTC()}
 		n.Loaded(row.Series, counter{last, row.Now})

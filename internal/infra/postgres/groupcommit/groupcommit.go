@@ -123,7 +123,7 @@ func (g *Group[T]) Atomically(ctx context.Context, work func(tx T) error) error 
 	if g.queue != nil {
 		g.queue.Add(m)
 	} else {
-		go g.run([]*member[T]{m}, true)
+		g.run([]*member[T]{m}, true)
 	}
 	select {
 	case <-m.end:
@@ -194,6 +194,9 @@ func (g *Group[T]) each(members []*member[T]) {
 
 // deadline returns a context that lasts as long as one of the members waits.
 func deadline[T any](members []*member[T]) (context.Context, context.CancelFunc) {
+	if len(members) == 1 {
+		return context.WithTimeout(members[0].ctx, maxTime)
+	}
 	var latest time.Time
 	limit := time.Now().Add(maxTime)
 	for _, m := range members {

@@ -131,8 +131,12 @@ func (r *Rows[K, V]) Loaded(key K, value V) { r.known[key] = row[V]{value: value
 // Locked says that a row may be there, and another transaction has it.
 func (r *Rows[K, V]) Locked(key K) { r.known[key] = row[V]{locked: true} }
 
-// IsThere reports whether a row that was asked for is there.
-func (r *Rows[K, V]) IsThere(key K) bool { return r.known[key].exists }
+// AskAgain has the row of a key loaded once more.
+func (r *Rows[K, V]) AskAgain(key K) error {
+	delete(r.known, key)
+	_, _, err := r.Get(key)
+	return err
+}
 
 // Changed returns the rows that were changed, in the order of their first change.
 func (r *Rows[K, V]) Changed() []V {
