@@ -73,10 +73,10 @@ func (t *transaction[T]) Commit(ctx context.Context) error {
 	return err
 }
 
-// planned makes the server look up each row by its key. It plans a statement when
-// a connection first uses it, which may be while the tables are empty, and keeps
-// the plan when they no longer are.
-const planned = ", set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)" +
+// planned makes the server plan a statement once a connection, and look up each
+// row by its key: the plan is kept, and was maybe made while the tables were empty.
+const planned = ", set_config('plan_cache_mode', 'force_generic_plan', true)" +
+	", set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)" +
 	", set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
 
 // pipeline returns a round trip, with which the transaction begins if it has not
