@@ -50,8 +50,8 @@ var ErrHeldBack = errors.New("held back behind an earlier event of its aggregate
 // batches are crowds they begin at this pace, and become larger; a few events at a
 // time are published at once.
 const (
-	crowd = 32
-	pace  = 20 * time.Millisecond
+	crowd = 12
+	pace  = 15 * time.Millisecond
 )
 
 // atomicFrom is the batch size from which one atomic batch costs less than
