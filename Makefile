@@ -6,7 +6,7 @@ BIN  := .dev/bin
 OBS  := deploy/observability
 ARGS :=
 
-.PHONY: help run demo test check bench chaos screenshots generate build clean rename
+.PHONY: help run demo test check bench chaos simulate screenshots generate build clean rename
 
 help: ## say what there is to do
 	@awk -F ': *[^#]*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ chaos: ## break everything under load and check every promise; ARGS='-duration 1
 	go run ./cmd/dev install
 	go build -o $(BIN)/ ./cmd/billing ./cmd/chaos
 	$(BIN)/chaos $(ARGS)
+
+simulate: ## run the plumbing in virtual time through whatever goes wrong; ARGS='-schedules 200000 -seed 1'
+	go test -timeout 0 -run Promises ./internal/simulation -schedules 20000 $(ARGS)
 
 screenshots: ## make the pictures of docs/images: the console and a trace
 	go run ./cmd/dev install

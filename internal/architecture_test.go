@@ -61,6 +61,9 @@ var layers = []layer{
 		dir: "internal/infra/metrics",
 		may: []string{"internal/app", "internal/domain", "github.com/prometheus/client_golang"},
 	}, {
+		dir: "internal/simulation", // knows the plumbing, and no driver
+		may: []string{"internal/app", "internal/domain", "internal/infra/postgres/groupcommit"},
+	}, {
 		dir: "internal/contract", // knows the documents, not the service
 		may: []string{"docs", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml/v3"},
 	}, {
@@ -77,7 +80,7 @@ var layers = []layer{
 }
 
 // notInService is what cmd/billing must not be built with.
-var notInService = []string{module + "internal/browser", module + "internal/contract", module + "internal/devstack", "github.com/chromedp", "github.com/nats-io/nats-server", "testing"}
+var notInService = []string{module + "internal/browser", module + "internal/contract", module + "internal/devstack", module + "internal/simulation", "github.com/chromedp", "github.com/nats-io/nats-server", "testing"}
 
 // generic are the files that a team keeps when it replaces the business, so
 // none of them may speak of an invoice.
@@ -134,6 +137,7 @@ var generic = []string{
 	"sql/queries/outbox.sql",
 
 	"internal/devstack/*.go",
+	"internal/simulation/*.go",
 }
 
 var business = regexp.MustCompile(`(?i)invoice`)
