@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/winaity/billing/internal/app/messaging"
@@ -30,70 +29,6 @@ func (b *bus) noneOpen(t *testing.T, stream, consumer string) {
 		}
 		return nil
 	})
-}
-
-func TestDeliveryHasTheMessage(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.put(t, "payload", nats.Header{"traceparent": {"00-trace-01"}})
-	d := b.next(t)
-	if d.Subject() != handledSubject || string(d.Payload()) != "payload" || d.Traceparent() != "00-trace-01" || d.Attempt() != 1 {
-		t.Errorf("%s %q, trace %q, attempt %d", d.Subject(), d.Payload(), d.Traceparent(), d.Attempt())
-	}
-}
-
-func TestDeliveryIsAnswered(t *testing.T) {
-	t.Parallel()
-	for name, answer := range map[string]func(context.Context, messaging.Delivery) error{
-		"ack":       func(ctx context.Context, d messaging.Delivery) error { return d.Ack(ctx) },
-		"terminate": func(ctx context.Context, d messaging.Delivery) error { return d.Terminate(ctx, "no\nuse") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			b.put(t, "one", nil)
-			if err := answer(timeout(t), b.next(t)); err != nil {
-				t.Fatal(err)
-			}
-			b.noneOpen(t, EventsStream, Processor)
-			b.put(t, "two", nil)
-			if d := b.next(t); string(d.Payload()) != "two" {
-				t.Errorf("%s came again", d.Payload())
-			}
-		})
-	}
-}
-
-func TestDeliveryComesAgain(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.put(t, "again", nil)
-	if err := b.next(t).Retry(timeout(t), 10*time.Millisecond); err != nil {
-		t.Fatal(err)
-	}
-	d := b.next(t)
-	if d.Attempt() != 2 {
-		t.Errorf("after Retry: attempt %d, want 2", d.Attempt())
-	}
-	if err := d.Extend(timeout(t)); err != nil {
-		t.Fatal(err)
-	}
-	// No answer: the ack wait runs out.
-	if d := b.next(t); d.Attempt() != 3 {
-		t.Errorf("without an answer: attempt %d, want 3", d.Attempt())
-	}
-}
-
-func TestSourceSkipsWhatItDoesNotHandle(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	if err := errors.Join(b.publisher(t).Publish(timeout(t), messages(0, 3))...); err != nil {
-		t.Fatal(err)
-	}
-	b.put(t, "handled", nil)
-	if d := b.next(t); d.Subject() != handledSubject {
-		t.Errorf("got %s", d.Subject())
-	}
 }
 
 func TestEachDeliveryGoesToOneWorker(t *testing.T) {

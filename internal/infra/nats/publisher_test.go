@@ -12,6 +12,7 @@ import (
 
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/simulation/conformance"
 )
 
 func (b *bus) publisher(t *testing.T) *Publisher {
@@ -23,27 +24,46 @@ func (b *bus) publisher(t *testing.T) *Publisher {
 	return p
 }
 
-func TestPublishStoresMessageOnce(t *testing.T) {
+func TestStream(t *testing.T) {
+	t.Parallel()
+	conformance.Streams(t, func(t *testing.T) conformance.Stream {
+		t.Helper()
+		b := setup(t)
+		return conformance.Stream{
+			Publisher: b.publisher(t), Source: NewSource(b.Conn, EventsStream, Processor), DeadLetters: b.deadLetters(t),
+			Handled: handledSubject, Other: otherSubject, TooLarge: int(b.nc.MaxPayload()),
+			Stored: b.stored,
+			Letters: func(t *testing.T) (payloads []string) {
+				t.Helper()
+				for _, letter := range b.letters(t) {
+					payloads = append(payloads, string(letter.Payload))
+				}
+				return payloads
+			},
+			Open: func(t *testing.T) int {
+				t.Helper()
+				c, err := b.js.Consumer(timeout(t), EventsStream, Processor)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return int(c.CachedInfo().NumPending) + c.CachedInfo().NumAckPending
+			},
+		}
+	})
+}
+
+func TestPublishedMessageHasItsHeader(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	p := b.publisher(t)
-	batch := messages(0, 10)
-	for range 2 {
-		if err := errors.Join(p.Publish(timeout(t), batch)...); err != nil {
-			t.Fatal(err)
-		}
+	batch := messages(0, 1)
+	if err := errors.Join(b.publisher(t).Publish(timeout(t), batch)...); err != nil {
+		t.Fatal(err)
 	}
-	got := b.stored(t)
-	slices.Sort(got)
-	if !slices.Equal(got, ids(batch)) {
-		t.Errorf("stored %v, want %v", got, ids(batch))
-	}
-
 	msg, err := b.stream.GetLastMsgForSubject(timeout(t), otherSubject)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(msg.Data) != `{"id":"`+msg.Header.Get(jetstream.MsgIDHeader)+`"}` {
+	if string(msg.Data) != string(batch[0].Payload) || msg.Header.Get(jetstream.MsgIDHeader) != batch[0].ID {
 		t.Errorf("payload %s of %s", msg.Data, msg.Header.Get(jetstream.MsgIDHeader))
 	}
 	if got := msg.Header.Get("Content-Type"); got != "application/json" {
@@ -54,77 +74,19 @@ func TestPublishStoresMessageOnce(t *testing.T) {
 	}
 }
 
-func TestPublishReportsEachMessage(t *testing.T) {
+func TestPublishAtomicallyWithoutAtomicBatches(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	batch := messages(0, 3)
-	batch[1].Payload = make([]byte, b.nc.MaxPayload()) // and a header
-	outcomes := b.publisher(t).Publish(timeout(t), batch)
-	if outcomes[0] != nil || outcomes[2] != nil || fault.KindOf(outcomes[1]) != fault.Invalid {
-		t.Errorf("outcomes %v, want only the second Invalid", outcomes)
+	config := b.stream.CachedInfo().Config
+	config.AllowAtomicPublish = false
+	if _, err := b.js.UpdateStream(timeout(t), config); err != nil {
+		t.Fatal(err)
 	}
-	if got := b.stored(t); len(got) != 2 {
-		t.Errorf("stored %v", got)
+	if err := b.publisher(t).PublishAtomically(timeout(t), messages(0, 100)); !errors.Is(err, messaging.ErrBatchRejected) {
+		t.Errorf("%v, want ErrBatchRejected", err)
 	}
-}
-
-func TestPublishAtomicallyKeepsOrder(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	p := b.publisher(t)
-	for first := 0; first < 1500; first += 500 {
-		if err := p.PublishAtomically(timeout(t), messages(first, 500)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, want := b.stored(t), ids(messages(0, 1500)); !slices.Equal(got, want) {
-		t.Errorf("stored %v", got)
-	}
-}
-
-func TestPublishAtomicallyRejectsWholeBatch(t *testing.T) {
-	t.Parallel()
-	for name, prepare := range map[string]func(t *testing.T, b *bus, batch []messaging.Message) []messaging.Message{
-		"id that the stream has": func(t *testing.T, b *bus, batch []messaging.Message) []messaging.Message {
-			t.Helper()
-			if err := errors.Join(b.publisher(t).Publish(timeout(t), batch[60:61])...); err != nil {
-				t.Fatal(err)
-			}
-			return batch
-		},
-		"id twice": func(_ *testing.T, _ *bus, batch []messaging.Message) []messaging.Message {
-			batch[3].ID = batch[2].ID
-			return batch
-		},
-		"message that is too large": func(_ *testing.T, b *bus, batch []messaging.Message) []messaging.Message {
-			batch[99].Payload = make([]byte, b.nc.MaxPayload()-100)
-			return batch
-		},
-		"too many messages": func(*testing.T, *bus, []messaging.Message) []messaging.Message {
-			return messages(0, 1001)
-		},
-		"stream without atomic batches": func(t *testing.T, b *bus, batch []messaging.Message) []messaging.Message {
-			t.Helper()
-			config := b.stream.CachedInfo().Config
-			config.AllowAtomicPublish = false
-			if _, err := b.js.UpdateStream(timeout(t), config); err != nil {
-				t.Fatal(err)
-			}
-			return batch
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			batch := prepare(t, b, messages(0, 100))
-			before := len(b.stored(t))
-			if err := b.publisher(t).PublishAtomically(timeout(t), batch); !errors.Is(err, messaging.ErrBatchRejected) {
-				t.Errorf("%v, want ErrBatchRejected", err)
-			}
-			if got := len(b.stored(t)) - before; got != 0 {
-				t.Errorf("%d messages were stored", got)
-			}
-		})
+	if got := b.stored(t); len(got) != 0 {
+		t.Errorf("%d messages were stored", len(got))
 	}
 }
 
@@ -153,15 +115,6 @@ func TestPublishIsUnavailable(t *testing.T) {
 		eventually(t, "publish after the restart", func(ctx context.Context) error {
 			return errors.Join(p.Publish(ctx, messages(0, 3))...)
 		})
-	})
-	t.Run("when the time is up", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := b.publisher(t).PublishAtomically(ctx, messages(0, 100)); fault.KindOf(err) != fault.Unavailable {
-			t.Errorf("batch: %v, want an Unavailable error", err)
-		}
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/devstack"
@@ -96,8 +95,6 @@ func (b *bench) count(t *testing.T, from string) (n int) {
 	must(t, b.pool.QueryRow(t.Context(), "SELECT count(*) FROM "+from).Scan(&n))
 	return n
 }
-
-var keyed = idempotency.Request{Key: "key", Fingerprint: "fingerprint"}
 
 func must(t *testing.T, err error) {
 	t.Helper()

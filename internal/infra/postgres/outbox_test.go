@@ -3,12 +3,12 @@ package postgres_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/fault"
+	"github.com/winaity/billing/internal/simulation/conformance"
 )
 
 var errStreamAway = fault.New(fault.Unavailable, "dependency-unavailable", "The stream is away.")
@@ -33,76 +33,16 @@ func (b *bench) publish(t *testing.T, outcome func(messaging.Message) error) (id
 
 func published(messaging.Message) error { return nil }
 
-func TestOutboxForgetsNoEventBeforeItIsPublished(t *testing.T) {
-	b := setup(t)
-	for range 3 {
-		_, err := b.issue(t.Context())
-		must(t, err)
-	}
-	all := b.publish(t, func(messaging.Message) error { return errStreamAway })
-	if len(all) != 3 {
-		t.Fatalf("handed out %d of 3 events", len(all))
-	}
-	again := b.publish(t, func(m messaging.Message) error {
-		if m.ID == all[1] {
-			return errStreamAway
-		}
-		return nil
-	})
-	if len(again) != 3 || again[0] != all[0] || again[2] != all[2] {
-		t.Errorf("first %v, then %v", all, again)
-	}
-	if left := b.publish(t, published); len(left) != 1 || left[0] != all[1] {
-		t.Errorf("left were %v, want only %s", left, all[1])
-	}
-	if left := b.publish(t, published); len(left) != 0 {
-		t.Errorf("published twice: %v", left)
-	}
-}
-
-// Batches follow each other in one transaction, the later ones of twice the size,
-// until one fails. That takes nothing from those before it, and ends it.
-func TestBacklogIsPublishedUpToTheFirstFailure(t *testing.T) {
-	b := setup(t)
-	for range 8 {
-		_, err := b.issue(t.Context())
-		must(t, err)
-	}
-	var handed []string
-	var sizes []int
-	n, err := b.outbox.PublishBatch(t.Context(), 1, func(_ context.Context, batch []messaging.Message) []error {
-		for _, m := range batch {
-			handed = append(handed, m.ID)
-		}
-		sizes = append(sizes, len(batch))
-		outcomes := make([]error, len(batch))
-		if len(sizes) == 3 {
-			outcomes[1] = errStreamAway
-		}
-		return outcomes
-	})
-	must(t, err)
-	if n != 5 || !slices.Equal(sizes, []int{1, 2, 2}) {
-		t.Fatalf("handed over %d messages in batches of %v", n, sizes)
-	}
-	if left := b.publish(t, published); len(left) != 4 || left[0] != handed[4] || slices.Contains(handed, left[1]) {
-		t.Errorf("after %v, left were %v", handed, left)
-	}
-}
-
-func TestOneBatchAtATime(t *testing.T) {
-	b := setup(t)
-	_, err := b.issue(t.Context())
-	must(t, err)
-	b.publish(t, func(messaging.Message) error {
-		_, err := b.outbox.PublishBatch(t.Context(), 1, func(context.Context, []messaging.Message) []error {
-			t.Error("two batches at once")
-			return nil
-		})
-		if !errors.Is(err, messaging.ErrBusy) {
-			t.Errorf("a second batch: got %v, want ErrBusy", err)
-		}
-		return nil
+func TestOutbox(t *testing.T) {
+	conformance.Outbox(t, func(t *testing.T) conformance.Outboxes {
+		t.Helper()
+		b := setup(t)
+		return conformance.Outboxes{Outbox: b.outbox, Append: func(t *testing.T) string {
+			t.Helper()
+			issued, err := b.issue(t.Context())
+			must(t, err)
+			return issued.Snapshot().ID
+		}}
 	})
 }
 
@@ -137,23 +77,5 @@ func TestRefusedEventBlocksItsAggregateAlone(t *testing.T) {
 	}
 	if backlog, err := b.outbox.Backlog(t.Context()); err != nil || backlog != (messaging.Backlog{}) {
 		t.Errorf("the operator sees %+v, %v", backlog, err)
-	}
-}
-
-// A batch that fails after publishing is published again: at least once.
-func TestMarksAreLostWithTheTransactionNotTheEvents(t *testing.T) {
-	b := setup(t)
-	_, err := b.issue(t.Context())
-	must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	_, err = b.outbox.PublishBatch(ctx, 100, func(context.Context, []messaging.Message) []error {
-		cancel()
-		return []error{nil}
-	})
-	if err == nil {
-		t.Fatal("the batch was committed although its context had ended")
-	}
-	if ids := b.publish(t, published); len(ids) != 1 {
-		t.Errorf("handed out %v", ids)
 	}
 }

@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/invoicing"
+	"github.com/winaity/billing/internal/app/messaging"
 	"github.com/winaity/billing/internal/domain/document"
 	"github.com/winaity/billing/internal/domain/fault"
 	"github.com/winaity/billing/internal/domain/invoice"
 	"github.com/winaity/billing/internal/infra/postgres"
 	"github.com/winaity/billing/internal/infra/postgres/groupcommit"
+	"github.com/winaity/billing/internal/simulation/conformance"
 )
 
 var errChangedMind = errors.New("changed my mind")
@@ -185,79 +186,19 @@ func TestInvoiceIsReadAsItWasSaved(t *testing.T) {
 	}
 }
 
-// Invariant 3, the truth behind it: of two transactions that receive the same
-// message at once, one waits for the other and is told that it was second.
-func TestInboxLetsOneOfTwoTransactionsThrough(t *testing.T) {
-	b := setup(t)
-	fresh := make(chan bool, 2)
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			first := false
-			err := postgres.NewStore(b.options()).Atomically(t.Context(), func(tx invoicing.Tx) (err error) {
-				first, err = tx.Receive("handler", "evt_1")
-				return err
+// Invariants 3 to 5, the truth behind them: what the plumbing of a transaction
+// promises, whether or not it is shared.
+func TestTransactionsKeepWhatTheyPromise(t *testing.T) {
+	for name, size := range map[string]groupcommit.Size{"alone": {}, "shared": {Groups: 2, Members: 128}} {
+		t.Run(name, func(t *testing.T) {
+			conformance.Transactions(t, func(t *testing.T) func() messaging.Store[invoicing.Tx] {
+				t.Helper()
+				b := setup(t)
+				options := b.options()
+				options.Groups = size
+				return func() messaging.Store[invoicing.Tx] { return postgres.NewStore(options) }
 			})
-			if err != nil {
-				t.Error(err)
-			}
-			fresh <- first
 		})
-	}
-	wg.Wait()
-	if first, second := <-fresh, <-fresh; first == second {
-		t.Errorf("both transactions were told %t", first)
-	}
-	if n := b.count(t, "inbox"); n != 1 {
-		t.Errorf("%d inbox rows", n)
-	}
-}
-
-func TestInboxForgetsWhatWasRolledBack(t *testing.T) {
-	b := setup(t)
-	for range 2 {
-		err := b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
-			if first, err := tx.Receive("handler", "evt_1"); err != nil || !first {
-				t.Errorf("got %t, %v", first, err)
-			}
-			return errChangedMind
-		})
-		if !errors.Is(err, errChangedMind) {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestKeptAnswerIsRecalledByteForByte(t *testing.T) {
-	b := setup(t)
-	answer := idempotency.Answer{Status: 201, Header: map[string]string{"Location": "/v1/invoices/inv_1"}, Body: []byte("{\"a\": 1}\n")}
-	other := postgres.NewStore(b.options()) // of another instance
-	recall := func(r idempotency.Request) (known *idempotency.Answer, err error) {
-		err = other.Atomically(t.Context(), func(tx invoicing.Tx) error {
-			known, err = tx.Recall(r)
-			return err
-		})
-		return known, err
-	}
-	runs := 0
-	must(t, b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
-		if known, err := tx.Recall(keyed); err != nil || known != nil {
-			t.Errorf("a new key: got %v, %v", known, err)
-		}
-		if runs++; runs == 2 { // it has the key now
-			if _, err := recall(keyed); !errors.Is(err, idempotency.ErrInFlight) {
-				t.Errorf("while the first is running: %v", err)
-			}
-		}
-		return tx.Keep(keyed, answer)
-	}))
-	known, err := recall(keyed)
-	must(t, err)
-	if known.Status != answer.Status || known.Header["Location"] != answer.Header["Location"] || string(known.Body) != string(answer.Body) {
-		t.Errorf("kept %+v, recalled %+v", answer, known)
-	}
-	if _, err := recall(idempotency.Request{Key: keyed.Key, Fingerprint: "another"}); !errors.Is(err, idempotency.ErrReused) {
-		t.Errorf("another request with the same key: %v", err)
 	}
 }
 
@@ -311,27 +252,5 @@ func TestDeadlockIsRetried(t *testing.T) {
 		if err := <-errs; err != nil {
 			t.Errorf("the deadlock reached the caller: %v", err)
 		}
-	}
-}
-
-func TestPanicInATransactionRollsItBackAndKeepsNoConnection(t *testing.T) {
-	b := setup(t)
-	for range 2 * int(b.db.Stat().MaxConns()) {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic was swallowed")
-				}
-			}()
-			_ = b.store.Atomically(t.Context(), func(tx invoicing.Tx) error {
-				if _, err := issueIn(tx); err != nil {
-					return err
-				}
-				panic("a bug")
-			})
-		}()
-	}
-	if n := b.count(t, "invoices"); n != 0 {
-		t.Errorf("%d invoices", n)
 	}
 }
