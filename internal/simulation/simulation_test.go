@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 3000, "how many schedules to run")
+	schedules = flag.Int("schedules", 2000, "how many schedules to run")
 	firstSeed = flag.Uint64("seed", 1, "the seed of the first one")
 )
 

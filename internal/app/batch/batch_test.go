@@ -34,7 +34,7 @@ func TestWhoWaitsSharesATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
 		q := batch.NewQueue(1, 3, s.serve)
-		q.Add(0)
+		go q.Add(0)
 		synctest.Wait() // it is served at once, without company
 		for i := 1; i <= 5; i++ {
 			q.Add(i)
@@ -48,7 +48,11 @@ func TestWhoWaitsSharesATurn(t *testing.T) {
 		if !slices.EqualFunc(s.turns, want, slices.Equal) {
 			t.Errorf("turns %v, want %v", s.turns, want)
 		}
-		q.Add(6) // its goroutines have ended, and begin again
+		start := time.Now()
+		q.Add(6) // a server is free again: that serves it before it returns
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
 		<-time.After(10 * time.Second)
 		if n := len(s.turns); n != 4 || q.Len() != 0 {
 			t.Errorf("%d turns, and %d wait", n, q.Len())
@@ -61,7 +65,7 @@ func TestNoMoreServersThanAllowed(t *testing.T) {
 		s := &server{}
 		q := batch.NewQueue(3, 1, s.serve)
 		for i := range 10 {
-			q.Add(i)
+			go q.Add(i)
 		}
 		<-time.After(time.Minute)
 		if len(s.turns) != 10 || s.most != 3 {
