@@ -169,6 +169,9 @@ func (f *findings) checkCommand(r *record, committed *tables, effects []Thing) {
 	if len(effects) > 1 {
 		f.add("command %s had its effect %d times", r.id, len(effects))
 	}
+	if r.inVain {
+		f.add("the client of command %s was never told what became of it", r.id)
+	}
 	if len(r.answers) > 0 && len(effects) == 0 && r.kind != look {
 		f.add("command %s was answered, and had no effect", r.id)
 	}

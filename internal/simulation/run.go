@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,6 +118,7 @@ type record struct {
 	refusals []error
 	unknown  int  // attempts of which it was told nothing that it can rely on
 	reuses   bool // the key of another command
+	inVain   bool // it was repeated for long, and its client still does not know
 }
 
 // client issues some commands, one after the other.
@@ -172,7 +174,7 @@ func (w *world) invent(d dice, id string) command {
 		c.request = idempotency.Request{Key: "key " + id, Fingerprint: id}
 	}
 	if d.once(5) {
-		c.kind = []string{unwanted, unstorable, breaking}[d.IntN(3)]
+		c.kind = []string{unwanted, regretted, unstorable, breaking}[d.IntN(4)]
 		return c
 	}
 	if len(w.things) == 0 || d.once(4) {
@@ -198,12 +200,20 @@ func (w *world) invent(d dice, id string) command {
 
 // insist repeats a command until it is told what became of it.
 func (w *world) insist(d dice, r *record) {
-	for !w.attempt(d, r) {
-		pause(d.upTo(2 * time.Second))
+	for deadline := time.Now().Add(patience); !w.attempt(d, r); pause(d.upTo(2 * time.Second)) {
+		if time.Now().After(deadline) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			r.inVain = true
+			return
+		}
 	}
 }
 
-var errUnknown = errors.New("the client does not know")
+var (
+	errUnknown = errors.New("the client does not know")
+	errTooLate = errors.New("the time was up before the commit")
+)
 
 // attempt sends a command once and reports whether that told what became of it.
 func (w *world) attempt(d dice, r *record) bool {
@@ -227,8 +237,10 @@ func (w *world) attempt(d dice, r *record) bool {
 			return false
 		}
 		r.refusals = append(r.refusals, err)
-	case r.kind == breaking && !errors.Is(err, errUnknown):
+	case r.kind == breaking && !errors.Is(err, errUnknown) && !errors.Is(err, errTooLate):
 		r.refusals = append(r.refusals, err)
+	case errors.Is(err, errTooLate):
+		return false
 	default:
 		r.unknown++
 		return false
@@ -247,9 +259,21 @@ func (w *world) send(ctx context.Context, i *instance, c command) (answer idempo
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
-		if kind := fault.KindOf(err); process.isGone() || errors.Is(err, context.Canceled) || kind == fault.Unavailable {
+		switch {
+		case process.isGone():
+			err = errUnknown
+		case isTooLate(err):
+			err = errTooLate
+		case fault.KindOf(err) == fault.Unavailable:
 			err = errUnknown
 		}
 	}()
 	return guard.Do(ctx, c.build())
+}
+
+// isTooLate reports whether err says that the time was up, and not that the commit
+// had begun by then.
+func isTooLate(err error) bool {
+	_, unknown := errors.AsType[*commitError](err)
+	return errors.Is(err, context.DeadlineExceeded) && !unknown && !strings.Contains(err.Error(), "the commit is not known")
 }

@@ -99,6 +99,7 @@ const (
 	open       = "open"
 	unwanted   = "unwanted"   // takes a number, and is refused then
 	unstorable = "unstorable" // the database refuses it
+	regretted  = "regretted"  // is refused when all is done
 	breaking   = "breaking"   // panics after it has taken a number
 	change     = "change"
 	finish     = "finish" // a change, the last one
@@ -166,6 +167,9 @@ func (c command) save(tx Tx, thing Thing, eventType string) (idempotency.Answer,
 		Type: eventType, AggregateType: "Thing", AggregateID: thing.ID, Version: thing.Version(),
 		OccurredAt: time.Now(), Data: data{c.id, c.trouble},
 	})
+	if c.kind == regretted {
+		err = errUnwanted
+	}
 	return answer(thing), err
 }
 
