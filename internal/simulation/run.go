@@ -170,7 +170,7 @@ func (w *world) invent(d dice, id string) command {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := command{id: id, kind: open}
-	if !d.once(4) {
+	if !d.once(3) {
 		c.request = idempotency.Request{Key: "key " + id, Fingerprint: id}
 	}
 	if d.once(5) {
@@ -218,7 +218,7 @@ var (
 // attempt sends a command once and reports whether that told what became of it.
 func (w *world) attempt(d dice, r *record) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
-	if d.once(8) {
+	if d.once(4) {
 		ctx, cancel = context.WithTimeout(context.Background(), d.upTo(20*time.Millisecond))
 	}
 	defer cancel()
