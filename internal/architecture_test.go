@@ -138,6 +138,7 @@ var generic = []string{
 
 	"internal/devstack/*.go",
 	"internal/simulation/*.go",
+	"internal/simulation/conformance/*.go",
 }
 
 var business = regexp.MustCompile(`(?i)invoice`)
