@@ -7,12 +7,16 @@ FROM unnest(sqlc.arg('keys')::text[]) AS m(key);
 SELECT pg_advisory_xact_lock(hashtextextended(m.key, 1)) FROM unnest(sqlc.arg('keys')::text[]) AS m(key);
 
 -- name: ReceivedMessages :batchmany
--- A statement of its own: its snapshot must be taken after the lock.
-SELECT i.handler, i.message_id FROM inbox AS i
-JOIN (SELECT unnest(sqlc.arg('handlers')::text[]) AS handler,
+-- A statement of its own: its snapshot must be taken after the lock. With a limit,
+-- each is looked up by itself, also by a plan that was made while the inbox was
+-- empty.
+SELECT received.handler, received.message_id
+FROM (SELECT unnest(sqlc.arg('handlers')::text[]) AS handler,
              unnest(sqlc.arg('message_ids')::text[]) AS message_id) AS asked
-  ON i.handler = asked.handler AND i.message_id = asked.message_id
-ORDER BY i.handler, i.message_id;
+CROSS JOIN LATERAL (
+    SELECT i.handler, i.message_id FROM inbox AS i
+    WHERE i.handler = asked.handler AND i.message_id = asked.message_id
+    LIMIT 1) AS received;
 
 -- name: RecordMessages :batchexec
 INSERT INTO inbox (handler, message_id)

@@ -18,7 +18,8 @@ SELECT * FROM invoices WHERE id = ANY (sqlc.arg('ids')::text[]) ORDER BY id FOR 
 SELECT * FROM invoices WHERE id = ANY (sqlc.arg('ids')::text[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: UpdateInvoices :batchexec
--- They are locked. What has no value is the zero value of its type here.
+-- They are locked. What has no value is the zero value of its type here. The ids
+-- are given twice, so that whatever the plan, it looks up these rows only.
 UPDATE invoices AS i
 SET status = new.status, paid_at = nullif(new.paid_at, '0001-01-01 00:00:00Z'), payment_reference = nullif(new.payment_reference, ''),
     cancelled_at = nullif(new.cancelled_at, '0001-01-01 00:00:00Z'), cancellation_reason = nullif(new.cancellation_reason, ''),
@@ -28,7 +29,7 @@ FROM (SELECT unnest(sqlc.arg('ids')::text[]) AS id, unnest(sqlc.arg('statuses'):
              unnest(sqlc.arg('cancelled_at')::timestamptz[]) AS cancelled_at,
              unnest(sqlc.arg('cancellation_reasons')::text[]) AS cancellation_reason,
              unnest(sqlc.arg('versions')::integer[]) AS version) AS new
-WHERE i.id = new.id;
+WHERE i.id = new.id AND i.id = ANY (sqlc.arg('ids')::text[]);
 
 -- name: GetInvoice :one
 SELECT * FROM invoices WHERE id = $1;

@@ -730,11 +730,13 @@ func (b *RecallAnswersBatchResults) Close() error {
 }
 
 const receivedMessages = `-- name: ReceivedMessages :batchmany
-SELECT i.handler, i.message_id FROM inbox AS i
-JOIN (SELECT unnest($1::text[]) AS handler,
+SELECT received.handler, received.message_id
+FROM (SELECT unnest($1::text[]) AS handler,
              unnest($2::text[]) AS message_id) AS asked
-  ON i.handler = asked.handler AND i.message_id = asked.message_id
-ORDER BY i.handler, i.message_id
+CROSS JOIN LATERAL (
+    SELECT i.handler, i.message_id FROM inbox AS i
+    WHERE i.handler = asked.handler AND i.message_id = asked.message_id
+    LIMIT 1) AS received
 `
 
 type ReceivedMessagesBatchResults struct {
@@ -753,7 +755,9 @@ type ReceivedMessagesRow struct {
 	MessageID string
 }
 
-// A statement of its own: its snapshot must be taken after the lock.
+// A statement of its own: its snapshot must be taken after the lock. With a limit,
+// each is looked up by itself, also by a plan that was made while the inbox was
+// empty.
 func (q *Queries) ReceivedMessages(ctx context.Context, arg []ReceivedMessagesParams) *ReceivedMessagesBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
@@ -1049,7 +1053,7 @@ FROM (SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS status,
              unnest($5::timestamptz[]) AS cancelled_at,
              unnest($6::text[]) AS cancellation_reason,
              unnest($7::integer[]) AS version) AS new
-WHERE i.id = new.id
+WHERE i.id = new.id AND i.id = ANY ($1::text[])
 `
 
 type UpdateInvoicesBatchResults struct {
@@ -1068,7 +1072,8 @@ type UpdateInvoicesParams struct {
 	Versions            []int32
 }
 
-// They are locked. What has no value is the zero value of its type here.
+// They are locked. What has no value is the zero value of its type here. The ids
+// are given twice, so that whatever the plan, it looks up these rows only.
 func (q *Queries) UpdateInvoices(ctx context.Context, arg []UpdateInvoicesParams) *UpdateInvoicesBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
