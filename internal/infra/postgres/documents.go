@@ -23,11 +23,9 @@ func (d documents) load(ctx context.Context, p *pipeline, _ bool) {
 	if len(asked) == 0 {
 		return
 	}
-	of := map[string]invoicing.Documents{}
 	each(p, "read documents", p.queries.DocumentsOfLocked(ctx, [][]string{asked}).Query, func(row dbgen.Document) {
-		documents := of[row.InvoiceID]
+		documents, _, _ := d.Get(row.InvoiceID) // those of the rows before
 		addDocument(&documents, documentOf(row))
-		of[row.InvoiceID] = documents
 		d.Loaded(row.InvoiceID, documents)
 	})
 }
