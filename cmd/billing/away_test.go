@@ -54,19 +54,14 @@ func TestPostgresThatNeverAnswers(t *testing.T) {
 	s.prove()
 }
 
-// Invariants 3, 5 and 8: a Redis that takes connections and never answers makes
-// no command fail and no effect wait.
+// Invariants 3 and 8: a Redis that takes connections and never answers makes no
+// effect wait.
 func TestRedisThatNeverAnswers(t *testing.T) {
 	s := newStack(t)
 	hung, url := s.newWire(s.redis.URL())
 	i := s.serve(map[string]string{"REDIS_URL": url})
 	i.awaitReceipt(i.issuePaid())
 	hung.hang()
-	first := i.expect(http.StatusCreated, http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key")
-	again := i.expect(http.StatusCreated, http.MethodPost, "/v1/invoices", anInvoice, "Idempotency-Key", "a-key")
-	if string(first.body) != string(again.body) {
-		t.Errorf("one key, two answers:\n%s\n%s", first.body, again.body)
-	}
 	for range 10 {
 		i.awaitReceipt(i.issuePaid())
 	}

@@ -35,9 +35,8 @@ const (
 	// again: a dead letter may be replayed for 30 days.
 	inboxRetention = 35 * 24 * time.Hour
 
-	// The keys in Redis start with them.
-	claimsPrefix  = "billing:event:"
-	answersPrefix = "billing:idem:"
+	// claimsPrefix is what the keys in Redis start with.
+	claimsPrefix = "billing:event:"
 )
 
 // The shares of the database's connections, in percent, of those who may wait for
@@ -86,7 +85,6 @@ type ports struct {
 	source    messaging.Source
 	letters   messaging.DeadLetters
 	claims    messaging.Claims
-	answers   idempotency.Cache
 
 	traceRequest  httpapi.Tracer // nil, as the next, if no spans are exported
 	traceDelivery messaging.Tracer
@@ -172,7 +170,6 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 		source:    natsbus.NewSource(bus, natsbus.EventsStream, natsbus.Processor),
 		letters:   letters,
 		claims:    redisstore.NewClaims(cache, claimsPrefix, identity.Current),
-		answers:   redisstore.NewAnswers(cache, answersPrefix, identity.Current),
 	}
 	if wrap != nil {
 		wrap(&p)
@@ -229,7 +226,7 @@ func (s *service) assemble(ctx context.Context, c config, log *slog.Logger, wrap
 	s.checkSchema = func(ctx context.Context) error { return db.CheckSchema(ctx, sql.Migrations()) }
 	s.ensureTopology = keeper.Ensure
 	s.api = httpapi.New(httpapi.Options{
-		Guard:          idempotency.NewGuard(p.commands, p.answers, 2*requestTimeout, observer, log),
+		Guard:          idempotency.NewGuard(p.commands, observer),
 		Queries:        queries,
 		Checks:         checks,
 		Draining:       s.draining.Load,

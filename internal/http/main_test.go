@@ -99,29 +99,14 @@ func (f readerFunc) List(ctx context.Context, _ invoicing.Filter, _ *invoicing.P
 	return nil, f(ctx)
 }
 
-// newGuard returns a guard without its fast path.
 func newGuard(store invoicing.Store) *idempotency.Guard[invoicing.Tx] {
-	return idempotency.NewGuard(store, noCache{}, time.Minute, noObserver{}, silent)
+	return idempotency.NewGuard(store, noObserver{})
 }
 
 type noObserver struct{}
 
 func (noObserver) Command(string, string)    {}
 func (noObserver) Keyed(idempotency.Outcome) {}
-func (noObserver) CacheFailed()              {}
-
-// noCache is the fast path while it is away: what is kept is kept by Postgres.
-type noCache struct{}
-
-func (noCache) Begin(context.Context, idempotency.Request, string, time.Duration) (*idempotency.Answer, error) {
-	return nil, errAway
-}
-
-func (noCache) Finish(context.Context, idempotency.Request, string, idempotency.Answer, time.Duration) error {
-	return errAway
-}
-
-func (noCache) Abandon(context.Context, idempotency.Request, string) error { return errAway }
 
 // response is an answer that was read.
 type response struct {

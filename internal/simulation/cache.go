@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/messaging"
 )
 
@@ -18,14 +17,8 @@ type Cache struct {
 }
 
 type value struct {
-	of    holding
+	owner string // empty: done
 	until time.Time
-}
-
-// holding is what a key is taken for: by an owner, or, without one, for good.
-type holding struct {
-	owner, fingerprint string
-	answer             *idempotency.Answer
 }
 
 // NewCache returns an empty Cache.
@@ -63,19 +56,10 @@ func (c *Cache) serve(ctx context.Context, p *Process, name string, request func
 	return err
 }
 
-// take gives key to who wants it, unless somebody has it: that is what it returns.
-func (c *Cache) take(key string, wants holding, ttl time.Duration) *holding {
-	if held, ok := c.values[key]; ok && time.Now().Before(held.until) {
-		return &held.of
-	}
-	c.values[key] = value{wants, time.Now().Add(ttl)}
-	return nil
-}
-
 // owns reports whether owner still has key.
 func (c *Cache) owns(key, owner string) bool {
 	held, ok := c.values[key]
-	return ok && held.of.owner == owner && owner != "" && time.Now().Before(held.until)
+	return ok && held.owner == owner && owner != "" && time.Now().Before(held.until)
 }
 
 // Claims is a messaging.Claims: a Cache as a process reaches it.
@@ -92,9 +76,10 @@ func (c *Cache) Claims(p *Process) *Claims { return &Claims{c, p} }
 // Claim implements messaging.Claims.
 func (c *Claims) Claim(ctx context.Context, key, owner string, lease time.Duration) (messaging.ClaimState, error) {
 	return serve(ctx, c.cache, c.process, "claim", func() (messaging.ClaimState, error) {
-		held := c.cache.take("claim "+key, holding{owner: owner}, lease)
+		held, ok := c.cache.values[key]
 		switch {
-		case held == nil:
+		case !ok || !time.Now().Before(held.until):
+			c.cache.values[key] = value{owner, time.Now().Add(lease)}
 			return messaging.Claimed, nil
 		case held.owner == "":
 			return messaging.ClaimDone, nil
@@ -107,8 +92,8 @@ func (c *Claims) Claim(ctx context.Context, key, owner string, lease time.Durati
 // Done implements messaging.Claims.
 func (c *Claims) Done(ctx context.Context, key, owner string, ttl time.Duration) error {
 	return c.cache.serve(ctx, c.process, "done", func() {
-		if c.cache.owns("claim "+key, owner) {
-			c.cache.values["claim "+key] = value{holding{}, time.Now().Add(ttl)}
+		if c.cache.owns(key, owner) {
+			c.cache.values[key] = value{"", time.Now().Add(ttl)}
 		}
 	})
 }
@@ -116,55 +101,8 @@ func (c *Claims) Done(ctx context.Context, key, owner string, ttl time.Duration)
 // Release implements messaging.Claims.
 func (c *Claims) Release(ctx context.Context, key, owner string) error {
 	return c.cache.serve(ctx, c.process, "release", func() {
-		if c.cache.owns("claim "+key, owner) {
-			delete(c.cache.values, "claim "+key)
-		}
-	})
-}
-
-// Answers is an idempotency.Cache: a Cache as a process reaches it.
-type Answers struct {
-	cache   *Cache
-	process *Process
-}
-
-var _ idempotency.Cache = (*Answers)(nil)
-
-// Answers returns the cache as the process reaches it.
-func (c *Cache) Answers(p *Process) *Answers { return &Answers{c, p} }
-
-// Begin implements idempotency.Cache.
-func (a *Answers) Begin(ctx context.Context, r idempotency.Request, owner string, lease time.Duration) (*idempotency.Answer, error) {
-	return serve(ctx, a.cache, a.process, "begin", func() (*idempotency.Answer, error) {
-		held := a.cache.take("answer "+r.Key, holding{owner: owner, fingerprint: r.Fingerprint}, lease)
-		switch {
-		case held == nil:
-			return nil, nil
-		case held.fingerprint != r.Fingerprint:
-			return nil, idempotency.ErrReused
-		case held.answer == nil:
-			return nil, idempotency.ErrInFlight
-		}
-		answer := clone(*held.answer)
-		return &answer, nil
-	})
-}
-
-// Finish implements idempotency.Cache.
-func (a *Answers) Finish(ctx context.Context, r idempotency.Request, owner string, answer idempotency.Answer, ttl time.Duration) error {
-	answer = clone(answer)
-	return a.cache.serve(ctx, a.process, "finish", func() {
-		if a.cache.owns("answer "+r.Key, owner) {
-			a.cache.values["answer "+r.Key] = value{holding{fingerprint: r.Fingerprint, answer: &answer}, time.Now().Add(ttl)}
-		}
-	})
-}
-
-// Abandon implements idempotency.Cache.
-func (a *Answers) Abandon(ctx context.Context, r idempotency.Request, owner string) error {
-	return a.cache.serve(ctx, a.process, "abandon", func() {
-		if a.cache.owns("answer "+r.Key, owner) {
-			delete(a.cache.values, "answer "+r.Key)
+		if c.cache.owns(key, owner) {
+			delete(c.cache.values, key)
 		}
 	})
 }

@@ -18,11 +18,6 @@ func TestClaims(t *testing.T) {
 	conformance.Claims(t, NewCache().Claims(calm()))
 }
 
-func TestAnswers(t *testing.T) {
-	t.Parallel()
-	conformance.Cache(t, NewCache().Answers(calm()))
-}
-
 func TestTransactions(t *testing.T) {
 	t.Parallel()
 	for _, size := range []groupcommit.Size{{}, {Groups: 2, Members: 128}} {

@@ -20,7 +20,6 @@ type Ports struct {
 	Source            messaging.Source
 	Letters           messaging.DeadLetters
 	Claims            messaging.Claims
-	Answers           idempotency.Cache
 }
 
 // Wraps put something around what a process works with, as tests do that take a
@@ -113,7 +112,7 @@ func (i *instance) start() {
 		Commands: NewStore(db, w.groups), Effects: NewStore(db, w.groups),
 		Outbox: w.db.Outbox(p), Publisher: w.stream.Publisher(p, ackTimeout),
 		Source: source, Letters: source,
-		Claims: w.cache.Claims(p), Answers: w.cache.Answers(p),
+		Claims: w.cache.Claims(p),
 	}
 	if w.wraps.Ports != nil {
 		w.wraps.Ports(ports)
@@ -131,7 +130,7 @@ func (i *instance) start() {
 
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.guard = idempotency.NewGuard(ports.Commands, ports.Answers, 2*requestTime, noMetrics{}, log)
+	i.guard = idempotency.NewGuard(ports.Commands, noMetrics{})
 	i.process, i.stop, i.working = p, stop, &sync.WaitGroup{}
 	i.kill = sync.OnceFunc(func() { close(gone); stop() })
 	i.working.Go(func() { relay.Run(ctx) })
@@ -171,4 +170,3 @@ type noMetrics struct{}
 
 func (noMetrics) Command(string, string)    {}
 func (noMetrics) Keyed(idempotency.Outcome) {}
-func (noMetrics) CacheFailed()              {}

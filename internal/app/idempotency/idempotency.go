@@ -1,15 +1,15 @@
 // Package idempotency gives a command that is sent again with the same key the
 // answer of the first time, instead of a second effect.
 //
-// The answer is stored in the command's own transaction, which decides. A cache
-// in front of it answers repetitions, and turns away a request whose twin is
-// still running.
+// The answer is stored in the command's own transaction, which decides. There is no
+// cache in front: it would cost each first request more than it spares a
+// repetition, and whoever writes to it could forge answers.
 package idempotency
 
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/winaity/billing/internal/app/messaging"
@@ -28,11 +28,10 @@ func (r Request) Keyed() bool { return r.Key != "" }
 
 // Answer is what the caller of the command got.
 type Answer struct {
-	Status int               `json:"status"`
-	Header map[string]string `json:"header"`
-	Body   []byte            `json:"body"`
-	// Replayed is set on an answer that was given before.
-	Replayed bool `json:"-"`
+	Status   int
+	Header   map[string]string
+	Body     []byte
+	Replayed bool // it was given before
 }
 
 // Tx is the part of a transaction that keeps answers: the truth.
@@ -46,18 +45,6 @@ type Tx interface {
 	Keep(r Request, a Answer) error
 	// Changed reports whether the transaction has changed anything so far.
 	Changed() bool
-}
-
-// Cache is the fast path. It may forget or be away.
-type Cache interface {
-	// Begin takes the key for owner until the lease runs out. If it has the
-	// answer already it returns that; it fails with ErrInFlight and ErrReused
-	// as Tx.Recall does.
-	Begin(ctx context.Context, r Request, owner string, lease time.Duration) (*Answer, error)
-	// Finish keeps the answer for ttl, if owner still has the key.
-	Finish(ctx context.Context, r Request, owner string, a Answer, ttl time.Duration) error
-	// Abandon frees the key, if owner still has it.
-	Abandon(ctx context.Context, r Request, owner string) error
 }
 
 // Retention is how long answers are kept at least.
@@ -100,25 +87,22 @@ type Observer interface {
 	Command(name, outcome string)
 	// Keyed reports how a keyed command ended.
 	Keyed(o Outcome)
-	// CacheFailed reports that the cache was away.
-	CacheFailed()
 }
 
 // Guard runs commands, each in a transaction: the change, its events and the kept
 // answer are committed together or not at all. It is to commands what
-// messaging.Once is to effects.
+// messaging.Once is to effects. It is safe for concurrent use.
 type Guard[T Tx] struct {
 	store    messaging.Store[T]
-	cache    Cache
-	lease    time.Duration
 	observer Observer
-	log      *slog.Logger
+
+	mu      sync.Mutex
+	running map[string]Request // in this process, by their keys
 }
 
-// NewGuard returns a Guard that runs commands in transactions of store. A command
-// must end before lease does.
-func NewGuard[T Tx](store messaging.Store[T], cache Cache, lease time.Duration, observer Observer, log *slog.Logger) *Guard[T] {
-	return &Guard[T]{store, cache, lease, observer, log}
+// NewGuard returns a Guard that runs commands in transactions of store.
+func NewGuard[T Tx](store messaging.Store[T], observer Observer) *Guard[T] {
+	return &Guard[T]{store: store, observer: observer, running: map[string]Request{}}
 }
 
 // Command is what a Guard runs.
@@ -155,27 +139,35 @@ func outcomeOf(a Answer, err error) Outcome {
 	}
 }
 
-// once runs a keyed command, if the cache does not know better.
+// once runs a keyed command, unless one with its key is running: to wait for that
+// one's end would take the place of others.
 func (g *Guard[T]) once(ctx context.Context, c Command[T]) (Answer, error) {
-	owner := messaging.NewToken()
-	known, err := g.cache.Begin(ctx, c.Request, owner, g.lease)
+	if err := g.begin(c.Request); err != nil {
+		return Answer{}, err
+	}
+	defer g.end(c.Request)
+	return g.run(ctx, c)
+}
+
+func (g *Guard[T]) begin(r Request) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	twin, runs := g.running[r.Key]
 	switch {
-	case known != nil:
-		known.Replayed = true
-		return *known, nil
-	case fault.KindOf(err) == fault.Conflict || fault.KindOf(err) == fault.Invalid:
-		return Answer{}, err
-	case err != nil:
-		g.ignore(ctx, "begin", err)
+	case !runs:
+		g.running[r.Key] = r
+		return nil
+	case twin != r:
+		return ErrReused
+	default:
+		return ErrInFlight
 	}
-	answer, err := g.run(ctx, c)
-	after := context.WithoutCancel(ctx)
-	if err != nil {
-		g.ignore(ctx, "abandon", g.cache.Abandon(after, c.Request, owner))
-		return Answer{}, err
-	}
-	g.ignore(ctx, "finish", g.cache.Finish(after, c.Request, owner, answer, Retention))
-	return answer, nil
+}
+
+func (g *Guard[T]) end(r Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.running, r.Key)
 }
 
 // run runs the command in a transaction, unless that finds its answer there.
@@ -211,11 +203,4 @@ func (g *Guard[T]) run(ctx context.Context, c Command[T]) (Answer, error) {
 	}
 	g.observer.Command(c.Name, outcome)
 	return answer, nil
-}
-
-func (g *Guard[T]) ignore(ctx context.Context, action string, err error) {
-	if err != nil {
-		g.observer.CacheFailed()
-		g.log.WarnContext(ctx, "idempotency goes on without its fast path", "action", action, "error", err)
-	}
 }

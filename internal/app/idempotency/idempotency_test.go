@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -20,25 +19,29 @@ import (
 
 var (
 	request    = idempotency.Request{Key: "key", Fingerprint: "print"}
+	stranger   = idempotency.Request{Key: "key", Fingerprint: "another"}
 	errRefused = fault.New(fault.Conflict, "refused", "It is refused.")
 )
 
 // bench is a guard with what it works on.
 type bench struct {
 	*idempotency.Guard[simulation.Tx]
-	cache *simulation.Cache
-	runs  int // of commands, that had an effect
+	runs int // of commands, that had an effect
 
 	mu    sync.Mutex
 	heard []string
 }
 
 func newBench() *bench {
-	b := &bench{cache: simulation.NewCache()}
-	process := simulation.NewProcess("test", nil, nil)
-	store := simulation.NewStore(simulation.NewDatabase().Connect(process, messaging.NewSignal()), groupcommit.Size{})
-	b.Guard = idempotency.NewGuard(store, b.cache.Answers(process), time.Minute, b, slog.New(slog.DiscardHandler))
+	b := &bench{}
+	b.Guard = b.another(simulation.NewDatabase())
 	return b
+}
+
+// another returns a guard that works on the same database.
+func (b *bench) another(db *simulation.Database) *idempotency.Guard[simulation.Tx] {
+	process := simulation.NewProcess("test", nil, nil)
+	return idempotency.NewGuard(simulation.NewStore(db.Connect(process, messaging.NewSignal()), groupcommit.Size{}), b)
 }
 
 func (b *bench) hear(what string) {
@@ -49,7 +52,6 @@ func (b *bench) hear(what string) {
 
 func (b *bench) Command(name, outcome string) { b.hear(name + " " + outcome) }
 func (b *bench) Keyed(o idempotency.Outcome)  { b.hear(string(o)) }
-func (b *bench) CacheFailed()                 { b.hear("cache failed") }
 func (b *bench) hears(t *testing.T, w ...string) {
 	t.Helper()
 	b.mu.Lock()
@@ -95,24 +97,13 @@ func TestCommandWithoutAKeyHasItsEffectEachTime(t *testing.T) {
 	})
 }
 
-func TestRepetitionIsAnsweredByTheCache(t *testing.T) {
+func TestRepetitionGetsTheFirstAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.answers(t, request, number(1), false)
 		b.hears(t, "open changed", "fresh")
 		b.answers(t, request, number(1), true)
-		b.hears(t, "replayed")
-	})
-}
-
-func TestRepetitionIsAnsweredWithoutTheCache(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
-		b.cache.SetAway(true)
-		b.answers(t, request, number(1), false)
-		b.hears(t, "cache failed", "open changed", "cache failed", "fresh")
-		b.answers(t, request, number(1), true)
-		b.hears(t, "cache failed", "open replayed", "cache failed", "replayed")
+		b.hears(t, "open replayed", "replayed")
 		if b.runs != 1 {
 			t.Errorf("it had its effect %d times", b.runs)
 		}
@@ -131,53 +122,67 @@ func TestRefusalIsNotKept(t *testing.T) {
 }
 
 func TestKeyOfAnotherRequestIsRefused(t *testing.T) {
-	for _, away := range []bool{false, true} {
-		t.Run(fmt.Sprint("cache away: ", away), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBench()
-				b.cache.SetAway(away)
-				b.answers(t, request, number(1), false)
-				other := idempotency.Request{Key: request.Key, Fingerprint: "another"}
-				if _, err := b.Do(t.Context(), b.command(other, nil)); !errors.Is(err, idempotency.ErrReused) {
-					t.Errorf("got %v", err)
-				}
-				if last := b.heard[len(b.heard)-1]; last != string(idempotency.Reused) {
-					t.Errorf("heard %q", b.heard)
-				}
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.answers(t, request, number(1), false)
+		if _, err := b.Do(t.Context(), b.command(stranger, nil)); !errors.Is(err, idempotency.ErrReused) {
+			t.Errorf("got %v", err)
+		}
+		b.hears(t, "open changed", "fresh", "open invalid", "reused")
+	})
 }
 
 func TestTwinOfARunningRequestIsTurnedAway(t *testing.T) {
-	for _, away := range []bool{false, true} {
-		t.Run(fmt.Sprint("cache away: ", away), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBench()
-				b.cache.SetAway(away)
-				slow := b.command(request, nil)
-				run, runs := slow.Run, 0
-				slow.Run = func(tx simulation.Tx) (idempotency.Answer, error) {
-					if runs++; runs == 2 { // it has the key now
-						<-time.After(time.Second)
-					}
-					return run(tx)
-				}
-				var first sync.WaitGroup
-				first.Go(func() {
-					if _, err := b.Do(context.Background(), slow); err != nil {
-						t.Error(err)
-					}
-				})
-				synctest.Wait()
-				if _, err := b.Do(t.Context(), b.command(request, nil)); !errors.Is(err, idempotency.ErrInFlight) {
-					t.Errorf("got %v", err)
-				}
-				first.Wait()
-				b.answers(t, request, number(1), true)
-			})
+	synctest.Test(t, func(t *testing.T) {
+		b, db := newBench(), simulation.NewDatabase()
+		here, there := b.another(db), b.another(db)
+		slow := b.command(request, nil)
+		run, runs := slow.Run, 0
+		slow.Run = func(tx simulation.Tx) (idempotency.Answer, error) {
+			if runs++; runs == 2 { // it has the key now
+				<-time.After(time.Second)
+			}
+			return run(tx)
+		}
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := here.Do(context.Background(), slow); err != nil {
+				t.Error(err)
+			}
 		})
-	}
+		synctest.Wait()
+		for _, guard := range []*idempotency.Guard[simulation.Tx]{here, there} {
+			if _, err := guard.Do(t.Context(), b.command(request, nil)); !errors.Is(err, idempotency.ErrInFlight) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if _, err := here.Do(t.Context(), b.command(stranger, nil)); !errors.Is(err, idempotency.ErrReused) {
+			t.Errorf("another request got %v", err)
+		}
+		first.Wait()
+		for _, guard := range []*idempotency.Guard[simulation.Tx]{here, there} {
+			if again, err := guard.Do(t.Context(), b.command(request, nil)); err != nil || !again.Replayed {
+				t.Errorf("got %+v, %v", again, err)
+			}
+		}
+	})
+}
+
+func TestPanicFreesTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		buggy := b.command(request, nil)
+		buggy.Run = func(simulation.Tx) (idempotency.Answer, error) { panic("a bug") }
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("nobody hears of the panic")
+				}
+			}()
+			_, _ = b.Do(t.Context(), buggy)
+		}()
+		b.answers(t, request, number(1), false)
+	})
 }
 
 func TestCommandThatChangesNothingIsAnsweredAgain(t *testing.T) {
@@ -191,6 +196,6 @@ func TestCommandThatChangesNothingIsAnsweredAgain(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		b.hears(t, "look unchanged", "fresh", "replayed")
+		b.hears(t, "look unchanged", "fresh", "look replayed", "replayed")
 	})
 }

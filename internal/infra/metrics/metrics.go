@@ -27,7 +27,6 @@ type Metrics struct {
 	requests      *prometheus.HistogramVec
 	commands      *prometheus.CounterVec
 	keyed         *prometheus.CounterVec
-	cacheFailures prometheus.Counter
 	published     prometheus.Counter
 	unpublished   prometheus.Counter
 	batchSize     prometheus.Histogram
@@ -72,9 +71,6 @@ func New(labels Labels) *Metrics {
 		keyed: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "billing_idempotency_requests_total", Help: "Commands with an Idempotency-Key, by what the key did.",
 		}, []string{"outcome"}),
-		cacheFailures: factory.NewCounter(prometheus.CounterOpts{
-			Name: "billing_idempotency_cache_failures_total", Help: "Steps that failed because the idempotency cache was away.",
-		}),
 		published: factory.NewCounter(prometheus.CounterOpts{
 			Name: "billing_outbox_published_total", Help: "Events that the stream acknowledged.",
 		}),
@@ -172,9 +168,6 @@ func (m *Metrics) Command(command, outcome string) {
 
 // Keyed implements idempotency.Observer.
 func (m *Metrics) Keyed(o idempotency.Outcome) { m.keyed.WithLabelValues(string(o)).Inc() }
-
-// CacheFailed implements idempotency.Observer.
-func (m *Metrics) CacheFailed() { m.cacheFailures.Inc() }
 
 // BatchPublished implements messaging.Observer.
 func (m *Metrics) BatchPublished(batch []messaging.Message, outcomes []error, _ time.Duration) {

@@ -10,39 +10,31 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/domain/fault"
 )
 
 // calls are all that the service asks of Redis.
-func calls(claims *Claims, answers *Answers) map[string]func(context.Context) error {
-	request := idempotency.Request{Key: "key", Fingerprint: "print"}
+func calls(claims *Claims) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"claim": func(ctx context.Context) error { _, err := claims.Claim(ctx, "key", "me", long); return err },
 		"done":  func(ctx context.Context) error { return claims.Done(ctx, "key", "me", long) },
 		"release": func(ctx context.Context) error {
 			return claims.Release(ctx, "key", "me")
 		},
-		"begin": func(ctx context.Context) error {
-			_, err := answers.Begin(ctx, request, "me", long)
-			return err
-		},
-		"finish":  func(ctx context.Context) error { return answers.Finish(ctx, request, "me", idempotency.Answer{}, long) },
-		"abandon": func(ctx context.Context) error { return answers.Abandon(ctx, request, "me") },
 	}
 }
 
 func TestServerThatStops(t *testing.T) {
 	t.Parallel()
 	server, client := setup(t)
-	claims, answers := NewClaims(client, "claim:", always("here")), NewAnswers(client, "answer:", always("here"))
+	claims := NewClaims(client, "claim:", always("here"))
 	if err := Ready(timeout(t), client, "claim:"); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Stop(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
-	for name, call := range calls(claims, answers) {
+	for name, call := range calls(claims) {
 		if err := call(timeout(t)); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("%s: %v, want an Unavailable error", name, err)
 		}
@@ -53,7 +45,7 @@ func TestServerThatStops(t *testing.T) {
 	if err := server.Start(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
-	for name, call := range calls(claims, answers) {
+	for name, call := range calls(claims) {
 		eventually(t, name+" after the restart", func() bool { return call(timeout(t)) == nil })
 	}
 }
@@ -75,7 +67,7 @@ func TestServerThatHangs(t *testing.T) {
 		t.Errorf("%v, want an Unavailable error before ctx ends", err)
 	}
 	spared := 0
-	for _, call := range calls(NewClaims(client, "", always("here")), NewAnswers(client, "", always("here"))) {
+	for _, call := range calls(NewClaims(client, "", always("here"))) {
 		if err := call(ctx); errors.Is(err, errOpen) && fault.KindOf(err) == fault.Unavailable {
 			spared++
 		}

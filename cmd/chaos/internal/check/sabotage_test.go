@@ -255,19 +255,6 @@ func (t absentMindedTx) Keep(r idempotency.Request, a idempotency.Answer) error 
 	return t.Tx.Keep(r, *t.store.first)
 }
 
-// newGuard returns a guard without its fast path.
 func newGuard(store invoicing.Store) *idempotency.Guard[invoicing.Tx] {
-	return idempotency.NewGuard(store, noCache{}, time.Minute, metrics.New(metrics.Labels{}), silence)
+	return idempotency.NewGuard(store, metrics.New(metrics.Labels{}))
 }
-
-type noCache struct{}
-
-func (noCache) Begin(context.Context, idempotency.Request, string, time.Duration) (*idempotency.Answer, error) {
-	return nil, nil
-}
-
-func (noCache) Finish(context.Context, idempotency.Request, string, idempotency.Answer, time.Duration) error {
-	return nil
-}
-
-func (noCache) Abandon(context.Context, idempotency.Request, string) error { return nil }

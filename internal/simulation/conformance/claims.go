@@ -1,15 +1,12 @@
 package conformance
 
 import (
-	"errors"
-	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/winaity/billing/internal/app/idempotency"
 	"github.com/winaity/billing/internal/app/messaging"
 )
 
@@ -94,74 +91,5 @@ func Claims(t *testing.T, claims messaging.Claims) {
 	t.Run("an owner is never taken for the mark", func(t *testing.T) {
 		claim(t, "owner", "done", long, messaging.Claimed)
 		claim(t, "owner", "b", long, messaging.ClaimHeld)
-	})
-}
-
-// Cache tests an idempotency.Cache that knows no key yet.
-func Cache(t *testing.T, cache idempotency.Cache) {
-	t.Helper()
-	begin := func(t *testing.T, r idempotency.Request, owner string, want error) *idempotency.Answer {
-		t.Helper()
-		answer, err := cache.Begin(within(t), r, owner, long)
-		if !errors.Is(err, want) {
-			t.Fatalf("%s begins: %v, want %v", owner, err, want)
-		}
-		return answer
-	}
-	request := func(key string) idempotency.Request { return idempotency.Request{Key: key, Fingerprint: "print"} }
-	answer := idempotency.Answer{
-		Status: 201,
-		Header: map[string]string{"Location": "/v1/things/1"},
-		Body:   []byte("{\"id\":\"<1>\"}\n\xff"),
-	}
-	t.Run("a finished request has its answer", func(t *testing.T) {
-		if got := begin(t, request("finished"), "a", nil); got != nil {
-			t.Fatalf("answer %v before there is one", got)
-		}
-		must(t, cache.Finish(within(t), request("finished"), "a", answer, long))
-		for range 2 { // what its caller does to it is not kept
-			got := begin(t, request("finished"), "b", nil)
-			if got == nil || !reflect.DeepEqual(*got, answer) {
-				t.Fatalf("answer %v, want %v", got, answer)
-			}
-			got.Replayed, got.Body[0], got.Header["Location"] = true, 'x', ""
-		}
-		must(t, cache.Abandon(within(t), request("finished"), "a"))
-		if got := begin(t, request("finished"), "b", nil); got == nil {
-			t.Error("the answer is gone")
-		}
-	})
-	t.Run("a running request is in flight", func(t *testing.T) {
-		begin(t, request("running"), "a", nil)
-		begin(t, request("running"), "b", idempotency.ErrInFlight)
-	})
-	t.Run("another request with the key is refused", func(t *testing.T) {
-		other := idempotency.Request{Key: "reused", Fingerprint: "other"}
-		begin(t, request("reused"), "a", nil)
-		begin(t, other, "b", idempotency.ErrReused)
-		must(t, cache.Finish(within(t), request("reused"), "a", answer, long))
-		begin(t, other, "b", idempotency.ErrReused)
-	})
-	t.Run("abandoned it is free", func(t *testing.T) {
-		begin(t, request("abandoned"), "a", nil)
-		must(t, cache.Abandon(within(t), request("abandoned"), "a"))
-		begin(t, request("abandoned"), "b", nil)
-	})
-	t.Run("a stranger cannot abandon it", func(t *testing.T) {
-		begin(t, request("stranger"), "a", nil)
-		must(t, cache.Abandon(within(t), request("stranger"), "b"))
-		begin(t, request("stranger"), "b", idempotency.ErrInFlight)
-	})
-	t.Run("nor finish it", func(t *testing.T) {
-		must(t, cache.Finish(within(t), request("stranger"), "b", answer, long))
-		begin(t, request("stranger"), "b", idempotency.ErrInFlight)
-	})
-	t.Run("the lease runs out", func(t *testing.T) {
-		_, err := cache.Begin(within(t), request("lease"), "a", short)
-		must(t, err)
-		eventually(t, "the lease runs out", func() bool {
-			_, err := cache.Begin(within(t), request("lease"), "b", long)
-			return err == nil
-		})
 	})
 }
