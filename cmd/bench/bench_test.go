@@ -16,7 +16,7 @@ import (
 )
 
 func TestBench(t *testing.T) {
-	o := options{duration: 300 * time.Millisecond, instances: []int{1, 2}, rows: []int{100}, dir: t.TempDir()}
+	o := options{connections: 64, duration: 300 * time.Millisecond, instances: []int{1, 2}, rows: []int{100}, dir: t.TempDir()}
 	o.billing = filepath.Join(o.dir, "billing")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", o.billing, "../billing")
 	if out, err := build.CombinedOutput(); err != nil {

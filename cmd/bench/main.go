@@ -21,13 +21,14 @@ import (
 
 // options are what the command line may set.
 type options struct {
-	duration  time.Duration // of each load
-	warmUp    time.Duration // before each, with the same load
-	instances []int         // of the service, side by side
-	rows      []int         // in the tables before the loads
-	billing   string        // the service's program
-	dir       string        // for the data of all servers
-	svg       string        // file for the chart; empty: none
+	duration    time.Duration // of each load
+	warmUp      time.Duration // before each, with the same load
+	connections int           // of clients, in all
+	instances   []int         // of the service, side by side
+	rows        []int         // in the tables before the loads
+	billing     string        // the service's program
+	dir         string        // for the data of all servers
+	svg         string        // file for the chart; empty: none
 }
 
 // defaultDuration is also the shortest that there is a chart of.
@@ -39,6 +40,7 @@ func main() {
 	o := options{instances: []int{1}, rows: []int{0}}
 	flag.DurationVar(&o.duration, "duration", defaultDuration, "of each load")
 	flag.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "before each load")
+	flag.IntVar(&o.connections, "connections", 64, "of clients, to all instances together")
 	flag.Func("instances", "how many instances of the service to run, as a `list`: each but the first with few loads (default 1)", list(&o.instances, 1, 8))
 	flag.Func("rows", "how many rows the tables have before the loads, as a `list` (default 0)", list(&o.rows, 0, 100_000_000))
 	flag.StringVar(&o.billing, "billing", ".dev/bin/billing", "the service's `program`")
@@ -87,8 +89,8 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	switch {
 	case o.svg == "":
 		return nil
-	case o.duration < defaultDuration || o.instances[0] != 1 || o.rows[0] != 0:
-		fmt.Fprintf(os.Stderr, "%s is left as it is: it shows one instance, empty tables and at least %s a load\n", o.svg, defaultDuration)
+	case o.duration < defaultDuration || o.connections != 64 || o.instances[0] != 1 || o.rows[0] != 0:
+		fmt.Fprintf(os.Stderr, "%s is left as it is: it shows 64 connections, one instance, empty tables and at least %s a load\n", o.svg, defaultDuration)
 		return nil
 	default:
 		return os.WriteFile(o.svg, chart(results[0]), 0o644) //nolint:gosec // a picture for everybody

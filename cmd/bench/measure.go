@@ -8,14 +8,12 @@ import (
 	"time"
 )
 
-const (
-	connections = 64
-	steadyRate  = 300 // payments a second
-)
+const steadyRate = 300 // payments a second
 
 // result is what one stack was measured with.
 type result struct {
 	instances, rows int
+	connections     int
 	before, after   float64 // transactions a second of pgbench: before and after the rest
 	invoices        measured
 	memory          int // bytes of the largest instance, until the invoices were issued
@@ -34,7 +32,7 @@ func (r result) pgbench() float64 { return (r.before + r.after) / 2 }
 // measure runs the loads one after the other on a stack of their own: all, or
 // only those that every stack is measured with.
 func measure(ctx context.Context, o options, instances, rows int, all bool) (r result, err error) {
-	r = result{instances: instances, rows: rows}
+	r = result{instances: instances, rows: rows, connections: o.connections}
 	fmt.Fprintf(os.Stderr, "starting Postgres, NATS, Redis and the service: %d of it, %d rows in each table\n", instances, rows)
 	s, err := startStack(ctx, o, instances, rows)
 	defer func() { err = errors.Join(err, s.stop(context.WithoutCancel(ctx))) }()
@@ -51,7 +49,7 @@ func measure(ctx context.Context, o options, instances, rows int, all bool) (r r
 			return err
 		}},
 		{"invoices", true, func() (err error) {
-			r.invoices, err = issue(connections, 0).run(ctx, o, s.addresses)
+			r.invoices, err = issue(o.connections, 0).run(ctx, o, s.addresses)
 			r.memory = s.memory()
 			return err
 		}},
@@ -60,7 +58,7 @@ func measure(ctx context.Context, o options, instances, rows int, all bool) (r r
 			return err
 		}},
 		{"invoices at half the rate", false, func() (err error) {
-			r.paced, err = issue(connections, r.invoices.rate/2).run(ctx, o, s.addresses)
+			r.paced, err = issue(o.connections, r.invoices.rate/2).run(ctx, o, s.addresses)
 			return err
 		}},
 		{"payments and their receipts", true, func() (err error) {
@@ -101,8 +99,8 @@ func issue(connections int, rate float64) load {
 
 // pay pays invoices that it makes for that, enough for the given rate.
 func (s *stack) pay(ctx context.Context, o options, rate, enough float64) (m measured, l load, err error) {
-	l = load{body: `{"paymentReference":"SEPA-2026-0815"}`, want: 200, connections: connections, rate: rate}
-	invoices := int(enough*(o.warmUp+o.duration).Seconds()) + 10*connections
+	l = load{body: `{"paymentReference":"SEPA-2026-0815"}`, want: 200, connections: o.connections, rate: rate}
+	invoices := int(enough*(o.warmUp+o.duration).Seconds()) + 10*o.connections
 	if l.first, l.last, err = s.fillInvoices(ctx, invoices); err != nil {
 		return m, l, err
 	}

@@ -36,10 +36,10 @@ func printAll(w io.Writer, r result) {
 	row("pgbench, before the rest", fmt.Sprintf("%.0f transactions/s", r.before), measured{}, "")
 	row("pgbench, after the rest", fmt.Sprintf("%.0f transactions/s", r.after), measured{}, "")
 	row(fmt.Sprintf("pgbench, %d clients, mean", pgbenchClients), fmt.Sprintf("%.0f transactions/s", r.pgbench()), measured{}, r.ratio(r.pgbench()))
-	row(fmt.Sprintf("keyed invoices, %d connections", connections), fmt.Sprintf("%.0f invoices/s", r.invoices.rate), r.invoices, r.ratio(r.invoices.rate))
+	row(fmt.Sprintf("keyed invoices, %d connections", r.connections), fmt.Sprintf("%.0f invoices/s", r.invoices.rate), r.invoices, r.ratio(r.invoices.rate))
 	row("keyed invoices, 1 connection", fmt.Sprintf("%.0f invoices/s", r.single.rate), r.single, r.ratio(r.single.rate))
 	row("keyed invoices at half the rate", fmt.Sprintf("%.0f invoices/s", r.paced.rate), r.paced, "")
-	row(fmt.Sprintf("keyed payments, %d connections", connections), fmt.Sprintf("%.0f payments/s", r.payments.rate), r.payments, r.ratio(r.payments.rate))
+	row(fmt.Sprintf("keyed payments, %d connections", r.connections), fmt.Sprintf("%.0f payments/s", r.payments.rate), r.payments, r.ratio(r.payments.rate))
 	row("receipts of these payments", fmt.Sprintf("%.0f receipts/s", r.receipts), measured{}, r.ratio(r.receipts))
 	row(fmt.Sprintf("payment to receipt at %d/s", steadyRate), fmt.Sprintf("%.0f payments/s", r.latency.rate), r.latency, "")
 	memory := "unknown here"
@@ -99,6 +99,6 @@ func chart(r result) []byte {
 		fmt.Fprintf(&svg, `<text x="%.1f" y="%d">%s · %.0f/s</text>`+"\n", left+length+10, y+16, r.ratio(bar.rate), bar.rate)
 	}
 	fmt.Fprintf(&svg, `<text x="0" y="%d" font-size="12">%d clients of pgbench, %d connections to one instance, %d cores for everything; all commits and messages are fsynced</text>`+"\n</svg>\n",
-		height-8, pgbenchClients, connections, runtime.NumCPU())
+		height-8, pgbenchClients, r.connections, runtime.NumCPU())
 	return svg.Bytes()
 }
