@@ -46,12 +46,12 @@ var ErrBatchRejected = errors.New("atomic batch rejected")
 // message of its aggregate was not published.
 var ErrHeldBack = errors.New("held back behind an earlier event of its aggregate")
 
-// A batch has a price of its own, in the database as in the stream. So as long as
-// batches are crowds they begin at this pace, and become larger; a few events at a
-// time are published at once.
+// A batch has a price of its own, in the database as in the stream. So the more
+// events it had, the longer the relay waits for more: a few at a time are published
+// at once, thousands a second in few batches.
 const (
-	crowd = 12
-	pace  = 15 * time.Millisecond
+	pausePerEvent = 150 * time.Microsecond
+	longestPause  = 40 * time.Millisecond
 )
 
 // atomicFrom is the batch size from which one atomic batch costs less than
@@ -92,7 +92,7 @@ func NewRelay(outbox Outbox, publisher Publisher, wake Signal, options RelayOpti
 func (r *Relay) Run(ctx context.Context) {
 	failures, busy := 0, 0
 	for ctx.Err() == nil {
-		wait, start := r.options.PollInterval, time.Now()
+		wait := r.options.PollInterval
 		switch n, err := r.batch(ctx); {
 		case errors.Is(err, ErrBusy):
 			// What woke us may have been committed after the holder looked, so
@@ -113,8 +113,8 @@ func (r *Relay) Run(ctx context.Context) {
 			continue
 		case n >= r.options.BatchSize:
 			wait = 0 // there may be more
-		case n >= crowd:
-			r.pause(ctx, time.Until(start.Add(pace)), nil)
+		default:
+			r.pause(ctx, min(time.Duration(n)*pausePerEvent, longestPause), nil)
 		}
 		failures, busy = 0, 0
 		r.pause(ctx, wait, r.wake)
