@@ -83,6 +83,10 @@ func measure(ctx context.Context, o options, instances, rows int, all bool) (r r
 			continue
 		}
 		fmt.Fprintln(os.Stderr, " ", step.what)
+		// So that no load pays for what the one before has left in memory.
+		if _, err := s.db.Exec(ctx, "CHECKPOINT"); err != nil {
+			return r, err
+		}
 		if err := step.run(); err != nil {
 			return r, fmt.Errorf("%s: %w", step.what, err)
 		}
