@@ -36,9 +36,7 @@ const (
 	diesAfterCommit      = "dies after the commit, before the answer"
 	diesBeforePublish    = "dies after the commit, before the publication"
 	diesAfterPublish     = "dies after the publication, before the mark"
-	diesWithClaim        = "dies with a claim in Redis"
 	diesAfterEffect      = "dies after the commit of an effect, before the acknowledgement"
-	diesAfterParking     = "dies after parking, before the termination"
 	diesOfPoison         = "dies of one event, at each delivery"
 	hangsInBatch         = "hangs with a batch in hand, for ever"
 	stopsInBatch         = "is stopped between two waves of a batch"
@@ -52,9 +50,7 @@ var children = map[string]func() int{
 	diesAfterCommit:   serving(func(p *ports) { p.commands = hookedStore{Store: p.commands, committed: die} }),
 	diesBeforePublish: serving(func(p *ports) { p.publisher = hookedPublisher{Publisher: p.publisher, before: dieOf} }),
 	diesAfterPublish:  serving(func(p *ports) { p.publisher = hookedPublisher{Publisher: p.publisher, after: die} }),
-	diesWithClaim:     serving(func(p *ports) { p.claims = hookedClaims{Claims: p.claims, claimed: func(string) { die() }} }),
 	diesAfterEffect:   serving(func(p *ports) { p.claims = hookedClaims{Claims: p.claims, done: die} }),
-	diesAfterParking:  serving(func(p *ports) { p.letters = hookedLetters{DeadLetters: p.letters, parked: die} }),
 	diesOfPoison: serving(func(p *ports) {
 		p.claims = hookedClaims{Claims: p.claims, claimed: func(key string) {
 			if strings.HasPrefix(key, os.Getenv(poisonVariable)+":") {

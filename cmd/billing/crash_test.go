@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/winaity/billing/internal/domain/invoice"
 	"github.com/winaity/billing/internal/infra/postgres"
 )
 
@@ -149,58 +148,6 @@ func TestCrashBetweenEffectAndAcknowledgement(t *testing.T) {
 	s.eventually("the event came again", func() bool { return strings.Contains(i.log.String(), `"outcome":"duplicate"`) })
 	i.awaitReceipt(ids[0])
 	s.prove()
-}
-
-// Invariant 3: a claim whose holder died does not keep the effect from
-// happening: the lease runs out before the event comes again.
-func TestCrashWithAClaim(t *testing.T) {
-	s := newStack(t)
-	ids := s.pileUp(1)
-	s.start(diesWithClaim, quickly).awaitDeath()
-	if n := s.count("documents"); n != 0 {
-		t.Fatalf("it died at the wrong moment: %d receipts", n)
-	}
-	s.serve(quickly).awaitReceipt(ids[0])
-	s.prove()
-}
-
-// Invariant 3: nor does a claim that Redis never gives back.
-func TestClaimThatNobodyGivesBack(t *testing.T) {
-	s := newStack(t)
-	i := s.serve(quickly)
-	id := i.issuePaid()
-	i.awaitReceipt(id)
-	s.settled()
-	_, err := s.pool.Exec(t.Context(), "DELETE FROM documents; DELETE FROM inbox; DELETE FROM outbox WHERE type = 'billing.receipt.issued'") // as if it never came
-	s.must(err)
-	client, paid := s.redisClient(), s.paidEvent(id)
-	key := "billing:event:" + paid.ID + ":issue-receipt"
-	known, ok := strings.CutSuffix(client.Get(t.Context(), key).Val(), "done")
-	if !ok {
-		t.Fatalf("Redis does not know that the effect is done: %q", known)
-	}
-	s.must(client.Set(t.Context(), key, known+"claim:nobody", 0).Err())
-	s.publish(paid.Type, "a copy", paid.raw.Data)
-	i.awaitReceipt(id)
-}
-
-// Invariant 6: a message that was parked but not terminated when the process
-// died is one dead letter.
-func TestCrashBetweenParkingAndTermination(t *testing.T) {
-	s := newStack(t)
-	c := s.serveIn(diesAfterParking, quickly)
-	s.eventually("the consumer", func() bool { return strings.Contains(c.log.String(), "relaying and consuming") })
-	s.publish(invoice.TypePaid, "poison", []byte("no event"))
-	c.awaitDeath()
-	if n := len(s.letters()); n != 1 {
-		t.Fatalf("it died at the wrong moment: %d letters", n)
-	}
-	i := s.serve(quickly)
-	s.eventually("it was parked again", func() bool { return strings.Contains(i.log.String(), `"outcome":"parked"`) })
-	s.settled()
-	if n := len(s.letters()); n != 1 {
-		t.Errorf("%d letters for one message", n)
-	}
 }
 
 // A migration whose process is killed leaves nothing half-done, and the next one

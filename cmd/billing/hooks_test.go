@@ -128,20 +128,6 @@ func (h hookedClaims) Done(ctx context.Context, key, owner string, ttl time.Dura
 	return h.Claims.Done(ctx, key, owner, ttl)
 }
 
-// hookedLetters hooks into the parking of messages.
-type hookedLetters struct {
-	messaging.DeadLetters
-	parked func() // the letter is safe, the delivery not answered
-}
-
-func (h hookedLetters) Park(ctx context.Context, d messaging.Delivery, reason error) error {
-	err := h.DeadLetters.Park(ctx, d, reason)
-	if err == nil {
-		call(h.parked)
-	}
-	return err
-}
-
 func call(hook func()) {
 	if hook != nil {
 		hook()

@@ -107,19 +107,3 @@ func TestSlowPostgresHoldsDeliveriesInTheStream(t *testing.T) {
 		t.Errorf("dead letters: %+v", letters)
 	}
 }
-
-// While no consumer runs, events wait in the stream; when one does, each has its
-// effect once.
-func TestStoppedConsumerFindsEverything(t *testing.T) {
-	s := newStack(t)
-	i := s.serveWrapped(nil, func(p *ports) { p.source = deafSource{} })
-	for range 30 {
-		i.issuePaid()
-	}
-	s.eventually("the events are in the stream", func() bool { return s.count("outbox WHERE published_at IS NULL") == 0 })
-	if n := s.count("documents"); n != 0 {
-		t.Errorf("%d receipts without a consumer", n)
-	}
-	s.serve(nil)
-	s.prove()
-}
