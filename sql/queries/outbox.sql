@@ -36,8 +36,9 @@ LIMIT sqlc.arg('max_rows')::bigint;
 -- name: OutboxWriters :one
 -- The highest seq that is committed; and, looked up after that, since a statement
 -- takes its snapshot first, who may have written a lower one and not committed
--- yet: a row gets its seq under the table's lock.
-SELECT coalesce((SELECT max(o.seq) FROM outbox AS o), 0)::bigint AS latest,
+-- yet: a row gets its seq under the table's lock. (Not max: planned while the
+-- outbox is empty, as it is at first, that goes through all of it.)
+SELECT coalesce((SELECT o.seq FROM outbox AS o ORDER BY o.seq DESC LIMIT 1), 0)::bigint AS latest,
        ARRAY(SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l
              WHERE l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
                AND l.relation = 'outbox'::regclass AND l.mode = 'RowExclusiveLock'

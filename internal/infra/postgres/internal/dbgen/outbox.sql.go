@@ -184,7 +184,7 @@ func (q *Queries) OutboxBacklog(ctx context.Context) (OutboxBacklogRow, error) {
 }
 
 const outboxWriters = `-- name: OutboxWriters :one
-SELECT coalesce((SELECT max(o.seq) FROM outbox AS o), 0)::bigint AS latest,
+SELECT coalesce((SELECT o.seq FROM outbox AS o ORDER BY o.seq DESC LIMIT 1), 0)::bigint AS latest,
        ARRAY(SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l
              WHERE l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
                AND l.relation = 'outbox'::regclass AND l.mode = 'RowExclusiveLock'
@@ -198,7 +198,8 @@ type OutboxWritersRow struct {
 
 // The highest seq that is committed; and, looked up after that, since a statement
 // takes its snapshot first, who may have written a lower one and not committed
-// yet: a row gets its seq under the table's lock.
+// yet: a row gets its seq under the table's lock. (Not max: planned while the
+// outbox is empty, as it is at first, that goes through all of it.)
 func (q *Queries) OutboxWriters(ctx context.Context) (OutboxWritersRow, error) {
 	row := q.db.QueryRow(ctx, outboxWriters)
 	var i OutboxWritersRow
