@@ -56,10 +56,16 @@ func (c *Cache) serve(ctx context.Context, p *Process, name string, request func
 	return err
 }
 
+// held returns the value of key, if it has one that is not over.
+func (c *Cache) held(key string) (v value, ok bool) {
+	v, ok = c.values[key]
+	return v, ok && time.Now().Before(v.until)
+}
+
 // owns reports whether owner still has key.
 func (c *Cache) owns(key, owner string) bool {
-	held, ok := c.values[key]
-	return ok && held.owner == owner && owner != "" && time.Now().Before(held.until)
+	held, ok := c.held(key)
+	return ok && held.owner == owner && owner != ""
 }
 
 // Claims is a messaging.Claims: a Cache as a process reaches it.
@@ -76,9 +82,9 @@ func (c *Cache) Claims(p *Process) *Claims { return &Claims{c, p} }
 // Claim implements messaging.Claims.
 func (c *Claims) Claim(ctx context.Context, key, owner string, lease time.Duration) (messaging.ClaimState, error) {
 	return serve(ctx, c.cache, c.process, "claim", func() (messaging.ClaimState, error) {
-		held, ok := c.cache.values[key]
+		held, ok := c.cache.held(key)
 		switch {
-		case !ok || !time.Now().Before(held.until):
+		case !ok:
 			c.cache.values[key] = value{owner, time.Now().Add(lease)}
 			return messaging.Claimed, nil
 		case held.owner == "":
