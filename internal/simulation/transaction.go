@@ -219,9 +219,11 @@ func (t *transaction) loadThings(ctx context.Context) error {
 
 func (t *transaction) loadSeries(ctx context.Context) error {
 	for _, name := range t.series.Asked() {
+		asked := time.Now()
 		if err := t.db.lock(ctx, t.session, "series "+string(name)); err != nil {
 			return err
 		}
+		t.unit.HeldUp(time.Since(asked))
 		err := t.serve(func(committed *tables) error {
 			last, ok := committed.series[name]
 			if !ok {

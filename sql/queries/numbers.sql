@@ -11,7 +11,8 @@ WITH locked AS MATERIALIZED (
     WHERE series = ANY (sqlc.arg('series')::text[])
     ORDER BY series
     FOR NO KEY UPDATE)
-SELECT series, ordinal, taken_at, clock_timestamp()::timestamptz AS now FROM locked ORDER BY series;
+SELECT series, ordinal, taken_at, statement_timestamp()::timestamptz AS asked_at, clock_timestamp()::timestamptz AS now
+FROM locked ORDER BY series;
 
 -- name: SaveSeries :batchexec
 UPDATE number_series AS s

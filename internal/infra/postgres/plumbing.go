@@ -26,7 +26,7 @@ func newPlumbing(u *groupcommit.Unit) *plumbing {
 		Unit:    u,
 		answers: answers{groupcommit.NewRows[string, kept](u)},
 		inbox:   inbox{groupcommit.NewRows[string, string](u)},
-		numbers: numbers{groupcommit.NewRows[string, counter](u), map[string]bool{}},
+		numbers: numbers{groupcommit.NewRows[string, counter](u), u, map[string]bool{}},
 		outbox:  appends{groupcommit.NewLog[messaging.Message](u)},
 	}
 }
@@ -71,6 +71,7 @@ func (m member) publish(events []event.Event) error {
 // numbers are the series that numbers are taken from.
 type numbers struct {
 	*groupcommit.Rows[string, counter]
+	unit   *groupcommit.Unit
 	absent map[string]bool // those that nobody has taken a number from yet: they are made
 }
 
@@ -91,6 +92,7 @@ func (n numbers) load(ctx context.Context, p *pipeline, _ bool) {
 	each(p, "lock series", p.queries.LockSeries(ctx, [][]string{series}).Query, func(row dbgen.LockSeriesRow) {
 		last := numbering.Number{Series: numbering.Series(row.Series), Ordinal: int(row.Ordinal), TakenAt: row.TakenAt.UTC()}
 		n.Loaded(row.Series, counter{last, row.Now})
+		n.unit.HeldUp(row.Now.Sub(row.AskedAt))
 	})
 }
 

@@ -31,6 +31,9 @@ const (
 	attempts = 4
 	// maxTime bounds a transaction whose members have no deadline, or a later one.
 	maxTime = 30 * time.Second
+	// patience is how long a group may wait for a lock that most groups need, without
+	// a pause. maxPause bounds the pause after one that has waited longer.
+	patience, maxPause = 5 * time.Millisecond, 50 * time.Millisecond
 )
 
 // Transaction is one transaction of the database, for one group.
@@ -159,6 +162,11 @@ func (g *Group[T]) try(members []*member[T], waits bool, attempt *int) (again bo
 	case err == nil:
 		t.tell()
 		g.each(t.locked)
+		if t.heldUp >= patience && len(members) > 1 {
+			// Groups of other processes are in turn. Those that were told come back
+			// meanwhile and are in the next group: half as many turns, twice the size.
+			<-time.After(min(t.heldUp/2, maxPause))
+		}
 		return false
 	case errors.Is(err, errLeft):
 		return true // without it
@@ -217,6 +225,7 @@ type turn[T any] struct {
 	members []*member[T]
 	done    []outcome[T]
 	locked  []*member[T]
+	heldUp  time.Duration
 }
 
 // outcome is what a member gets to hear once the group is committed: also its
@@ -247,6 +256,7 @@ func (t *turn[T]) take(ctx context.Context, tx Transaction[T]) error {
 			}
 		}
 	}
+	t.heldUp = tx.Unit().heldUp
 	if tx.Unit().changes == 0 {
 		return nil
 	}

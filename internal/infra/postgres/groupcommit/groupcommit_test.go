@@ -32,6 +32,7 @@ type bench struct {
 
 	begin      chan struct{}     // the first transaction waits for it
 	load, save time.Duration     // that these take
+	heldUp     time.Duration     // of the load, by a lock
 	ctx        []context.Context // of the first members
 
 	mu        sync.Mutex
@@ -83,6 +84,7 @@ type transaction struct {
 
 func (t transaction) Load(ctx context.Context) error {
 	<-time.After(t.bench.load)
+	t.Unit().HeldUp(t.bench.heldUp)
 	return t.Transaction.Load(ctx)
 }
 
@@ -254,6 +256,33 @@ func TestMemberThatHasToWaitHoldsUpNobody(t *testing.T) {
 		}
 		b.has(t, map[string]int{"a": 1, "b": 2})
 	})
+}
+
+// Otherwise those that come back would for ever be a group, and those that wait
+// another: twice as many turns at the lock.
+func TestThoseThatWereHeldUpCanBeInTheNextGroup(t *testing.T) {
+	for heldUp, commits := range map[time.Duration]int{time.Millisecond: 3, 40 * time.Millisecond: 2} {
+		t.Run(heldUp.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench()
+				b.load, b.heldUp = 40*time.Millisecond, heldUp
+				var waiting sync.WaitGroup
+				waiting.Go(func() {
+					<-time.After(10 * time.Millisecond)
+					_ = b.group.Atomically(t.Context(), opens("c", nil))
+				})
+				tells(t, b.together(opens("a", nil), opens("b", nil)), nil, nil)
+				<-time.After(10 * time.Millisecond)
+				_ = b.group.Atomically(t.Context(), opens("d", nil))
+				waiting.Wait()
+				<-time.After(time.Second) // the last pause is over
+				b.has(t, map[string]int{"a": 1, "b": 2, "c": 3, "d": 4})
+				if b.committed != commits {
+					t.Errorf("%d commits, want %d", b.committed, commits)
+				}
+			})
+		})
+	}
 }
 
 func TestTransactionWithoutEffectIsRunAgain(t *testing.T) {

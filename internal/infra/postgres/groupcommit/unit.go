@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Unit is the unit of work of a group: what its transaction has loaded, and what
@@ -12,10 +13,11 @@ import (
 // it, and only the changes of one whose work succeeds stay. The zero value is
 // ready. It is not safe for concurrent use: members work one after the other.
 type Unit struct {
-	missing bool     // the member at work asked for what is not loaded yet
-	locked  bool     // or for what another transaction has locked
-	undo    []func() // takes back what the member at work has changed
-	changes int      // that stay
+	missing bool          // the member at work asked for what is not loaded yet
+	locked  bool          // or for what another transaction has locked
+	undo    []func()      // takes back what the member at work has changed
+	changes int           // that stay
+	heldUp  time.Duration // at the most by one lock
 }
 
 // What work gets instead of a row that it cannot have. It returns with an error
@@ -60,6 +62,10 @@ func (u *Unit) try(work func() error) (_ progress, err error) {
 
 // Changed reports whether the member at work has changed anything so far.
 func (u *Unit) Changed() bool { return len(u.undo) > 0 }
+
+// HeldUp says that the transaction has waited that long for a lock which most
+// groups need.
+func (u *Unit) HeldUp(waited time.Duration) { u.heldUp = max(u.heldUp, waited) }
 
 // Rows are the rows of one kind, by their keys, as a group sees them.
 type Rows[K cmp.Ordered, V any] struct {

@@ -583,7 +583,8 @@ WITH locked AS MATERIALIZED (
     WHERE series = ANY ($1::text[])
     ORDER BY series
     FOR NO KEY UPDATE)
-SELECT series, ordinal, taken_at, clock_timestamp()::timestamptz AS now FROM locked ORDER BY series
+SELECT series, ordinal, taken_at, statement_timestamp()::timestamptz AS asked_at, clock_timestamp()::timestamptz AS now
+FROM locked ORDER BY series
 `
 
 type LockSeriesBatchResults struct {
@@ -596,6 +597,7 @@ type LockSeriesRow struct {
 	Series  string
 	Ordinal int32
 	TakenAt time.Time
+	AskedAt time.Time
 	Now     time.Time
 }
 
@@ -634,6 +636,7 @@ func (b *LockSeriesBatchResults) Query(f func(int, []LockSeriesRow, error)) {
 					&i.Series,
 					&i.Ordinal,
 					&i.TakenAt,
+					&i.AskedAt,
 					&i.Now,
 				); err != nil {
 					return err
